@@ -1,0 +1,63 @@
+"""All settings of chctl in one place.
+
+Every field is read from the environment (`CHCTL_<NAME>`) or from a file of that name in the secrets directory
+(`CHCTL_SECRETS_DIR`, or systemd's `$CREDENTIALS_DIRECTORY`), so that no secret has to stand on a command line.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+#: The checkout: contracts/, migrations/, views/ and templates/ are found beside this package.
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+
+
+def _secrets_dir() -> str | None:
+    """The directory that holds one file a secret, if there is one."""
+    for variable in ("CHCTL_SECRETS_DIR", "CREDENTIALS_DIRECTORY"):
+        directory = os.environ.get(variable)
+        if directory and Path(directory).is_dir():
+            return directory
+    return None
+
+
+class Settings(BaseSettings):
+    """Settings of every command and feeder; the field name in upper case behind `CHCTL_` is the variable."""
+
+    model_config = SettingsConfigDict(env_prefix="CHCTL_", extra="ignore")
+
+    # --- where things are
+    project_dir: Path = PROJECT_DIR
+    data_dir: Path = Field(default=Path(".chctl"), description="The embedded node's data folder.")
+
+    # --- ClickHouse, embedded or server, always over its HTTP interface
+    clickhouse_url: str = Field(default="http://127.0.0.1:8123", description="HTTP(S) interface of the node.")
+    clickhouse_database: str = "chctl"
+    clickhouse_user: str = "default"
+    clickhouse_password: SecretStr = SecretStr("")
+    clickhouse_ca: Path | None = Field(default=None, description="CA file for https.")
+
+    # --- Kafka
+    kafka_brokers: str = Field(default="127.0.0.1:9092", description="Bootstrap servers, comma-separated.")
+    kafka_security_protocol: str = "PLAINTEXT"
+    kafka_sasl_mechanism: str = "SCRAM-SHA-256"
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr = SecretStr("")
+    kafka_ca: Path | None = Field(default=None, description="CA file for SSL listeners.")
+
+    # --- every feeder
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(default=0, description="Prometheus endpoint; 0 means none.")
+    log_level: str = "INFO"
+    log_format: str = Field(default="auto", description="auto: console on a terminal, JSON otherwise.")
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings(_secrets_dir=_secrets_dir())  # type: ignore[call-arg]

@@ -1,0 +1,1 @@
+"""One small module a venue or source; decoding only."""
