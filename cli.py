@@ -25,6 +25,45 @@ app.add_typer(feed, name="feed")
 # --- migrations and views ---------------------------------------------------------------------------------------------
 
 
+def _fail(error: Exception) -> typer.Exit:
+    """Say what went wrong on stderr; exit code 1."""
+    typer.secho(str(error), fg="red", err=True)
+    return typer.Exit(1)
+
+
+@app.command()
+def migrate(
+    wait: float = typer.Option(60.0, help="Seconds to wait for another run that holds the lock."),
+) -> None:
+    """Bring the node to what migrations/ and views/ say.
+
+    Runs pending migrations, then applies each file of views/ that changed. A second run changes nothing. See what it
+    would do with `chctl plan`.
+    """
+    from chctl import migrate as m
+    from chctl.settings import settings
+
+    try:
+        report = m.migrate(settings(), wait_s=wait)
+    except m.ERRORS as error:
+        raise _fail(error) from None
+    typer.echo(m.summary(report))
+
+
+@app.command()
+def status(json_: bool = typer.Option(False, "--json", help="One JSON object on stdout.")) -> None:
+    """Show what is applied, what is pending, who is migrating now and where a run stopped."""
+    from chctl import migrate as m
+    from chctl.settings import settings
+    from chctl.status import read, show
+
+    try:
+        state = read(settings())
+    except m.ERRORS as error:
+        raise _fail(error) from None
+    typer.echo(state.to_json() if json_ else show(state))
+
+
 # --- feeders ----------------------------------------------------------------------------------------------------------
 
 

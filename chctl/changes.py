@@ -1,0 +1,210 @@
+"""How a file of views/ becomes statements: one function a kind of object, each the safe way for its kind.
+
+Pure: it looks at what the file says, what the node shows and what was applied, and runs nothing.
+
+| kind | change | why it loses nothing |
+|---|---|---|
+| materialized view | target columns added, then `ALTER TABLE ... MODIFY QUERY` | never detached from its source |
+| refreshable view | `MODIFY QUERY`, `MODIFY REFRESH` | its schedule and target stay |
+| view, function | `CREATE OR REPLACE` | atomic for readers |
+| dictionary | a copy is loaded first, then `CREATE OR REPLACE` | a source that fails is found out beside the live one |
+| Kafka table | dropped and created again with the same consumer group | the broker keeps the group's offsets |
+| Null table | columns added or changed in place | it holds no rows, and its views stay attached |
+| other table | columns added in place | anything else is for a migration |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from chctl.bookkeeping import Applied
+from chctl.sqltext import ObjectDef, parse_object, significant
+from chctl.views import View
+
+_HEAD = re.compile(r"CREATE\s+(?:OR\s+REPLACE\s+)?(\w+)\s+(?:IF\s+NOT\s+EXISTS\s+)?(\S+)", re.IGNORECASE)
+
+
+class RefusedError(Exception):
+    """A change that would lose rows or cannot be made in place; says how to do it."""
+
+    def __init__(self, path: str, message: str, line: int = 1) -> None:
+        super().__init__(f"{path}:{line}: {message}")
+        self.path, self.message, self.line = path, message, line
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happens to one object."""
+
+    object: str
+    kind: str
+    action: str  # create | modify | replace | recreate | record | drop
+    path: str
+    statements: tuple[str, ...] = ()
+    before: str = ""  # the SQL that was applied; '' for a new object
+    after: str = ""  # the SQL of the file; '' for a dropped object
+    view: View | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Live:
+    """What the node shows of one object."""
+
+    name: str
+    engine: str
+    create_sql: str
+    rows: int | None = None
+
+    def definition(self) -> ObjectDef:
+        """The node's own CREATE statement, read. Raises SqlError."""
+        return parse_object(self.create_sql)
+
+
+def same_sql(a: str, b: str) -> bool:
+    """Whether two statements differ in nothing but white space and comments."""
+    return [t.text for t in significant(a)] == [t.text for t in significant(b)]
+
+
+def replaced(definition: ObjectDef, name: str | None = None) -> str:
+    """The statement as `CREATE OR REPLACE`, optionally under another name."""
+    return _HEAD.sub(lambda m: f"CREATE OR REPLACE {m[1].upper()} {name or m[2]}", definition.sql, count=1)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One changed object: its file, what the node shows, and the columns around it."""
+
+    view: View
+    have: ObjectDef
+    columns: Mapping[str, str]  # name -> type of the table it writes to
+    output: Mapping[str, str]  # name -> type of what its query gives; empty where that cannot be known yet
+
+    @property
+    def want(self) -> ObjectDef:
+        return self.view.definition
+
+    def refuse(self, message: str) -> RefusedError:
+        return RefusedError(self.view.path, f"{self.want.name}: {message}")
+
+
+def change_of(
+    view: View, live: Live | None, applied: Applied | None, columns: Mapping[str, str], output: Mapping[str, str]
+) -> Change | None:
+    """The change that brings one object to its file, or None. Raises RefusedError.
+
+    `columns` are those of the table it writes to, `output` those its query gives (name -> type; empty where that
+    cannot be known yet).
+    """
+    want = view.definition
+    if live is None:
+        return Change(want.name, want.kind, "create", view.path, (want.sql,), "", want.sql, view)
+    if applied is not None and applied.sha256 == view.sha256:
+        return None
+    if applied is not None and same_sql(applied.sql, want.sql):
+        return Change(want.name, want.kind, "record", view.path, (), applied.sql, want.sql, view)
+    case = Case(view, live.definition(), columns, output)
+    if case.have.kind != want.kind:
+        raise case.refuse(
+            f"a {case.have.kind} on the node and a {want.kind} in the file: give the new one a new name, "
+            "delete the old file and run `chctl migrate --prune`"
+        )
+    statements, action = _KINDS[want.kind](case)
+    return Change(
+        want.name,
+        want.kind,
+        action,
+        view.path,
+        tuple(statements),
+        applied.sql if applied else live.create_sql,
+        want.sql,
+        view,
+    )
+
+
+def _replace(case: Case) -> tuple[list[str], str]:
+    return [replaced(case.want)], "replace"
+
+
+def _materialized(case: Case) -> tuple[list[str], str]:
+    want, have = case.want, case.have
+    if have.target != want.target:
+        raise case.refuse(
+            f"it writes to {have.target}, the file says TO {want.target}: a view cannot change its table. "
+            f"Write a new view in a new file, delete this one and run `chctl migrate --prune`; "
+            f"then `chctl rebuild` {want.target} for the rows in between"
+        )
+    statements = []
+    missing = {name: type_ for name, type_ in case.output.items() if name not in case.columns}
+    if missing:
+        added = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {type_}" for name, type_ in missing.items())
+        statements.append(f"ALTER TABLE {want.target} {added}")
+    if _words(have.refresh) != _words(want.refresh):
+        if ("APPEND" in _words(have.refresh)) != ("APPEND" in _words(want.refresh)):
+            raise case.refuse("APPEND cannot be added or removed in place: make a new view with a new name")
+        statements.append(f"ALTER TABLE {want.name} MODIFY REFRESH {want.refresh}")
+    statements.append(f"ALTER TABLE {want.name} MODIFY QUERY {want.query}")
+    return statements, "modify"
+
+
+def _words(clause: str) -> list[str]:
+    return [t.text.upper() for t in significant(clause)]
+
+
+def _dictionary(case: Case) -> tuple[list[str], str]:
+    name, trial = case.want.name, f"{case.want.name}__trial"
+    return [
+        replaced(case.want, trial),
+        f"SYSTEM RELOAD DICTIONARY {trial}",
+        replaced(case.want),
+        f"SYSTEM RELOAD DICTIONARY {name}",
+        f"DROP DICTIONARY IF EXISTS {trial}",
+    ], "replace"
+
+
+def _kafka(case: Case) -> tuple[list[str], str]:
+    want, have = case.want, case.have
+    for setting, what in (("kafka_group_name", "consumer group"), ("kafka_topic_list", "topic")):
+        if have.settings.get(setting) != want.settings.get(setting):
+            raise case.refuse(
+                f"the {what} changes from {have.settings.get(setting)!r} to {want.settings.get(setting)!r}, "
+                "which reads the topic again or skips rows. Keep it, or make a new table with a new name"
+            )
+    return [f"DROP TABLE IF EXISTS {want.name}", want.sql], "recreate"
+
+
+def _null(case: Case) -> tuple[list[str], str]:
+    old = dict(case.have.columns)
+    parts = []
+    for name, declaration in case.want.columns:
+        if name not in old:
+            parts.append(f"ADD COLUMN IF NOT EXISTS {name} {declaration}")
+        elif not same_sql(old[name], declaration):
+            parts.append(f"MODIFY COLUMN {name} {declaration}")
+    return [f"ALTER TABLE {case.want.name} {part}" for part in parts], "modify"
+
+
+def _table(case: Case) -> tuple[list[str], str]:
+    want, have = case.want, case.have
+    if have.engine != want.engine:
+        raise case.refuse(f"the engine changes from {have.engine} to {want.engine}: {_MOVE}")
+    old = dict(have.columns)
+    added = [f"ADD COLUMN IF NOT EXISTS {name} {type_}" for name, type_ in want.columns if name not in old]
+    if not added:
+        raise case.refuse(f"only new columns are applied to a table that holds rows: {_MOVE}")
+    return [f"ALTER TABLE {want.name} {', '.join(added)}"], "modify"
+
+
+_MOVE = "write a migration that creates the new table, fills it from the old one and exchanges the two"
+
+_KINDS: Mapping[str, Callable[[Case], tuple[list[str], str]]] = {
+    "view": _replace,
+    "function": _replace,
+    "mv": _materialized,
+    "refreshable": _materialized,
+    "dictionary": _dictionary,
+    "kafka": _kafka,
+    "null": _null,
+    "table": _table,
+}
