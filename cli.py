@@ -5,6 +5,8 @@ Imports of heavy parts stand inside the functions, so that `chctl --help` stays 
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 app = typer.Typer(
@@ -68,6 +70,25 @@ def status(json_: bool = typer.Option(False, "--json", help="One JSON object on 
 
 
 # --- alerts and rules -------------------------------------------------------------------------------------------------
+
+
+@feed.command("alerts")
+def feed_alerts(
+    webhook: Annotated[str, typer.Option(help="URL that gets every alert; default CHCTL_WEBHOOK_URL.")] = "",
+) -> None:
+    """Deliver alerts from the topic and the outbox to the channels, and record every attempt.
+
+    Several may run: one delivers, the others stand by. Secrets come from CHCTL_WEBHOOK_SECRET or the secrets directory.
+    """
+    from chctl.settings import settings
+    from feeders import alerts
+
+    s = settings()
+    url = webhook or s.webhook_url
+    if not url:
+        typer.echo("nowhere to deliver to: give --webhook URL or set CHCTL_WEBHOOK_URL", err=True)
+        raise typer.Exit(2)
+    alerts.main(s, url)
 
 
 # --- operations -------------------------------------------------------------------------------------------------------

@@ -56,6 +56,20 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     log_format: str = Field(default="auto", description="auto: console on a terminal, JSON otherwise.")
 
+    # --- alerts
+    webhook_url: str = Field(default="", description="Where alerts go when there is no routing file.")
+    webhook_secret: SecretStr = Field(default=SecretStr(""), description="Standard Webhooks secret, whsec_<base64>.")
+    webhook_allow_private: str = Field(
+        default="", description="Networks beside public ones, e.g. 127.0.0.1/32,::1/128."
+    )
+    webhook_timeout_s: float = Field(default=10.0, description="One attempt, from DNS to status line.")
+    alerts_lookback_s: int = Field(default=86_400, description="Alerts raised before that are history: nobody is told.")
+    alerts_sweep_s: float = Field(default=1.0, description="How often the outbox is searched for what Kafka lost.")
+    alerts_lease_s: float = Field(
+        default=15.0, description="Seconds until a stand-by feeder takes over from a dead one."
+    )
+    alerts_drain_s: float = Field(default=15.0, description="Seconds for attempts under way when the feeder stops.")
+
 
 @cache
 def settings() -> Settings:

@@ -1,0 +1,1 @@
+"""The parts of the alert feeder: lease, outbox, dispatch, routing, enrichment. Wired together in feeders/alerts.py."""

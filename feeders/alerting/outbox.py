@@ -1,0 +1,185 @@
+"""The feeder's side of ClickHouse: what is still to deliver, and the record of what was tried."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
+
+from feeders.alerting.model import Alert, Attempt
+
+log = structlog.get_logger()
+
+#: The columns of an alert as the topic spells them: times in milliseconds.
+_ALERT = """
+    alert_id, rule, severity, status, entity, venue, symbol, user_id,
+    toUnixTimestamp64Milli(alerts.started_time) AS started_time,
+    toUnixTimestamp64Milli(alerts.event_time) AS event_time,
+    toUnixTimestamp64Milli(alerts.raised_time) AS raised_time,
+    value, baseline, threshold, summary, evidence
+"""
+
+#: Alerts with no record at all, oldest first. The others are in the memory of the feeder that took them on.
+#: A delivery is never before its alert but by the skew of two clocks, hence the hour more.
+UNSEEN = f"""
+SELECT {_ALERT}
+FROM alerts FINAL
+WHERE alerts.raised_time > now64(3) - toIntervalSecond({{lookback:UInt32}})
+    AND (alert_id, status) NOT IN
+    (
+        SELECT alert_id, status
+        FROM alert_deliveries
+        WHERE attempted_time > now64(3) - toIntervalSecond({{lookback:UInt32}} + 3600)
+    )
+ORDER BY raised_time, status, alert_id
+"""
+
+#: Every message on record within the lookback, one row an alert in it: what a new holder of the lease goes on from.
+ATTEMPTED = """
+SELECT
+    alert_id,
+    status,
+    channel,
+    idempotency_key,
+    step,
+    max(attempt) AS attempts,
+    max(outcome IN ('delivered', 'failed', 'suppressed')) AS is_final
+FROM alert_deliveries
+WHERE attempted_time > now64(3) - toIntervalSecond({lookback:UInt32} + 3600)
+GROUP BY alert_id, status, channel, idempotency_key, step
+"""
+
+#: The alerts of messages that were queued and have no end on record.
+UNFINISHED = f"""
+SELECT {_ALERT}
+FROM alerts FINAL
+WHERE (alert_id, status) IN
+(
+    SELECT alert_id, status
+    FROM alert_deliveries
+    WHERE attempted_time > now64(3) - toIntervalSecond({{lookback:UInt32}} + 3600)
+    GROUP BY alert_id, status, channel, idempotency_key
+    HAVING max(outcome IN ('delivered', 'failed', 'suppressed')) = 0
+)
+ORDER BY raised_time, status, alert_id
+"""
+
+
+class Progress(msgspec.Struct, frozen=True, array_like=True):
+    """What the record says about one alert in one message to one channel."""
+
+    alert_id: str
+    status: str
+    channel: str
+    idempotency_key: str
+    step: int
+    attempts: int
+    is_final: bool
+
+
+class Outbox:
+    """Reads of the tables `alerts` and `alert_deliveries`; `lookback` in seconds bounds how old an alert may be."""
+
+    def __init__(self, client: Client, lookback: int) -> None:
+        self.client, self.lookback = client, lookback
+
+    def unseen(self) -> list[Alert]:
+        return self._alerts(UNSEEN)
+
+    def unfinished(self) -> list[Alert]:
+        return self._alerts(UNFINISHED)
+
+    def progress(self) -> list[Progress]:
+        rows = self.client.query(ATTEMPTED, parameters={"lookback": self.lookback}).result_rows
+        return [msgspec.convert(row, Progress, strict=False) for row in rows]
+
+    def _alerts(self, statement: str) -> list[Alert]:
+        result = self.client.query(statement, parameters={"lookback": self.lookback})
+        return [
+            msgspec.convert(dict(zip(result.column_names, row, strict=True)), Alert, strict=False)
+            for row in result.result_rows
+        ]
+
+
+class Recorder:
+    """Writes attempts to alert_deliveries in the background, in order, until they are stored.
+
+    Attempts made while the node is away wait in memory; what is lost with the process is delivered again by the next
+    feeder under the same idempotency key.
+    """
+
+    def __init__(self, connect: Callable[[], Client], *, pause: float = 0.5) -> None:
+        self._connect, self._pause = connect, pause
+        self._client: Client | None = None
+        self._waiting: list[tuple[Attempt, asyncio.Future[None]]] = []
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="recorder")
+
+    @property
+    def backlog(self) -> int:
+        """Attempts not yet stored."""
+        return len(self._waiting)
+
+    def write(self, attempts: Iterable[Attempt]) -> asyncio.Future[Any]:
+        """Queue attempts; the future is done when all of them are stored."""
+        loop = asyncio.get_running_loop()
+        futures = []
+        for attempt in attempts:
+            futures.append(loop.create_future())
+            self._waiting.append((attempt, futures[-1]))
+        self._wake.set()
+        return asyncio.gather(*futures)
+
+    async def close(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds for what is queued, then stop; what is left is logged."""
+        assert self._task
+        pending = [future for _, future in self._waiting]
+        if pending:
+            await asyncio.wait(pending, timeout=timeout)
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        if self._waiting:
+            log.warning("alert attempts not recorded; they are repeated under the same keys", count=len(self._waiting))
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                batch = self._waiting[:5000]
+                token = uuid.uuid4().hex
+                while True:
+                    try:
+                        await asyncio.to_thread(self._insert, [attempt for attempt, _ in batch], token)
+                        break
+                    except (Error, OSError) as error:
+                        log.warning(
+                            "cannot record alert attempts yet", count=len(self._waiting), error=str(error)[:300]
+                        )
+                        self._client = None
+                        await asyncio.sleep(self._pause)
+                del self._waiting[: len(batch)]
+                for _, future in batch:
+                    if not future.done():
+                        future.set_result(None)
+
+    def _insert(self, attempts: Sequence[Attempt], token: str) -> None:
+        client = self._client = self._client or self._connect()
+        columns = Attempt.__struct_fields__
+        client.insert(
+            "alert_deliveries",
+            [[getattr(attempt, column) for column in columns] for attempt in attempts],
+            column_names=columns,
+            settings={"async_insert": 0, "insert_deduplicate": 1, "insert_deduplication_token": token},
+        )
