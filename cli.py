@@ -5,6 +5,7 @@ Imports of heavy parts stand inside the functions, so that `chctl --help` stays 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,52 @@ app.add_typer(feed, name="feed")
 
 
 # --- node -------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def node(
+    data_dir: Annotated[Path | None, typer.Option(help="Data folder; one node at a time. [default: .chctl]")] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; beyond loopback CHCTL_NODE_PASSWORD must be set.")
+    ] = ("127.0.0.1"),
+    port: Annotated[int, typer.Option(help="Port of the ClickHouse HTTP interface; 0 takes a free one.")] = 8123,
+    broker_port: Annotated[int, typer.Option(help="Port of the embedded broker; 0 takes a free one.")] = 9092,
+    brokers: Annotated[str, typer.Option(help="Use these Kafka brokers (host:port,...) and start none.")] = "",
+    tls_cert: Annotated[Path | None, typer.Option(help="Serve HTTPS with this certificate chain (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Key of the certificate (PEM).")] = None,
+    discard_broker: Annotated[
+        bool, typer.Option("--discard-broker", help="End a broker left on the folder, drop its messages, and exit.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the ready line as JSON.")] = False,
+) -> None:
+    """Run ClickHouse and a Kafka broker on this machine, with nothing to install.
+
+    The node opens ClickHouse (chDB) on the data folder, starts a broker beside it and serves ClickHouse's HTTP
+    interface; stop it with Ctrl-C or SIGTERM. It prints one line when it is ready:
+
+        chctl node &
+        curl 'http://127.0.0.1:8123/?query=SELECT+version()'
+
+    The broker keeps messages in memory: it outlives a crash of the node, and a stop of the node while messages are
+    unread; the next start on the same folder goes on with it.
+    """
+    from chctl import logs
+    from chctl.node import broker, run
+    from chctl.node.engine import FolderLocked
+    from chctl.settings import settings
+
+    logs.configure(settings())
+    folder = data_dir or settings().data_dir
+    if discard_broker:
+        typer.echo("broker ended" if broker.stop(folder.resolve()) else "no broker on this folder", err=True)
+        return
+    options = run.Options(folder, host, port, broker_port, brokers, tls_cert, tls_key, as_json)
+    try:
+        run.serve(options, settings())
+    except (run.NodeError, broker.BrokerError, FolderLocked) as error:
+        typer.echo(f"chctl node: {error}", err=True)
+        raise typer.Exit(1) from None
+    run.leave()
 
 
 # --- topics and contracts ---------------------------------------------------------------------------------------------

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     clickhouse_user: str = "default"
     clickhouse_password: SecretStr = SecretStr("")
     clickhouse_ca: Path | None = Field(default=None, description="CA file for https.")
+    node_password: SecretStr = Field(
+        default=SecretStr(""), description="What the embedded node asks for; empty: nothing."
+    )
 
     # --- Kafka
     kafka_brokers: str = Field(default="127.0.0.1:9092", description="Bootstrap servers, comma-separated.")

@@ -1,0 +1,101 @@
+"""Fixtures of all tests. Everything here is real: a node of its own, a broker of its own, free ports."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from chctl.clickhouse import connect
+from chctl.node import broker
+from chctl.node.run import NodeProcess, start_process
+from chctl.settings import PROJECT_DIR, Settings
+
+# --- node and broker --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """One node and broker for the whole run: share it through `client` (own database) and `topic` (own topics)."""
+    data_dir = tmp_path_factory.mktemp("node")
+    process = start_process(data_dir)
+    try:
+        yield process
+    finally:
+        process.stop()
+        broker.stop(data_dir)
+
+
+@pytest.fixture
+def fresh_node(tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
+    """Start a node on a data folder of the test's own: `start(*arguments, brokers="", ...)`.
+
+    A second call after `stop()` or `kill()` starts it again on the same folder. Nodes and broker end with the test.
+    """
+    data_dir = tmp_path / "data"
+    started: list[NodeProcess] = []
+
+    def start(*arguments: str, **options: object) -> NodeProcess:
+        started.append(start_process(data_dir, *arguments, **options))  # type: ignore[arg-type]
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.kill()
+        broker.stop(data_dir)
+
+
+@pytest.fixture
+def settings(node: NodeProcess, database: str) -> Settings:
+    """Settings that name the shared node, its broker and the test's own database."""
+    return node.settings(clickhouse_database=database)
+
+
+@pytest.fixture
+def database(node: NodeProcess) -> Iterator[str]:
+    """An empty database of the test's own on the shared node."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    admin = connect(node.settings(), database="")
+    admin.command(f"CREATE DATABASE {name} ENGINE = Atomic")
+    yield name
+    admin.command(f"DROP DATABASE {name}")
+    admin.close()
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[Client]:
+    """A clickhouse-connect client on the test's own database."""
+    with connect(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def topic(node: NodeProcess) -> Callable[..., str]:
+    """Create topics of the test's own on the shared broker: `topic("trades", partitions=2)` gives the name it got."""
+
+    def create(name: str = "topic", partitions: int = 1) -> str:
+        unique = f"{name}_{uuid.uuid4().hex[:8]}"
+        admin = AdminClient({"bootstrap.servers": node.brokers})
+        admin.create_topics([NewTopic(unique, num_partitions=partitions, replication_factor=1)])[unique].result(10)
+        return unique
+
+    return create
+
+
+# --- recorded data ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def captures() -> Path:
+    """The folder of recorded market data, which is not part of the repository."""
+    folder = Path(os.environ.get("CHCTL_CAPTURES") or PROJECT_DIR.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no recorded data at {folder}: set CHCTL_CAPTURES")
+    return folder
