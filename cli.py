@@ -116,6 +116,25 @@ def status(json_: bool = typer.Option(False, "--json", help="One JSON object on 
 # --- feeders ----------------------------------------------------------------------------------------------------------
 
 
+@feed.command()
+def beacon() -> None:
+    """Take browsers' event batches over HTTP and produce them to the topic `frontend_events`.
+
+    Set CHCTL_BEACON_HASH_KEY (openssl rand -hex 32) and CHCTL_BEACON_ORIGINS (https://trade.example) first; pages load
+    /beacon.js from here. Binds to CHCTL_BEACON_HOST and CHCTL_BEACON_PORT; put TLS in front of it.
+    """
+    from chctl import logs
+    from chctl.settings import settings
+    from feeders import beacon as gateway
+
+    logs.configure(settings())
+    try:
+        gateway.run(settings())
+    except (ValueError, OSError) as error:
+        typer.echo(f"chctl feed beacon: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
 # --- alerts and rules -------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -72,6 +73,21 @@ class Settings(BaseSettings):
         default=15.0, description="Seconds until a stand-by feeder takes over from a dead one."
     )
     alerts_drain_s: float = Field(default=15.0, description="Seconds for attempts under way when the feeder stops.")
+
+    # --- beacon gateway
+    beacon_host: str = "127.0.0.1"
+    beacon_port: int = Field(default=8089, description="The pages' /events and /beacon.js; 0 takes a free port.")
+    beacon_origins: str = Field(default="", description="Origins whose pages may send, comma-separated.")
+    beacon_hash_key: SecretStr = Field(default=SecretStr(""), description="16 to 64 characters; hashes session, user.")
+    beacon_client: Literal["coarse", "drop"] = Field(default="coarse", description="Network and browser of a client.")
+    beacon_rate: float = Field(default=50.0, gt=0, description="Events a second a client may send in the long run.")
+    beacon_burst: float = Field(default=2000.0, ge=1, description="Events a client may send at once.")
+    beacon_trusted_proxies: str = Field(default="", description="Proxies whose X-Forwarded-For is believed.")
+    beacon_max_requests: int = Field(default=1000, gt=0, description="Connections and requests open at a time.")
+    beacon_ack_seconds: float = Field(default=2.0, gt=0, description="How long a request waits for the broker.")
+    beacon_linger_ms: float = Field(default=2.0, ge=0, description="How long the producer gathers messages.")
+    beacon_queue_mb: int = Field(default=64, ge=1, description="Unacknowledged messages kept; more are refused.")
+    beacon_drain_seconds: float = Field(default=10.0, ge=0, description="How long a stop waits for the broker.")
 
 
 @cache
