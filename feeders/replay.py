@@ -1,0 +1,67 @@
+"""Recorded feeds: read a file of what a venue sent, at its own pace or faster.
+
+Two formats: Binance captures (`<receive time, ns> <raw JSON>` a line; a REST snapshot is a line without "stream") and
+cryptofeed captures (one JSON object a line: {"t": "recv" | "connect" | ..., "conn", "ts", "data"}). Both may be
+gzipped.
+"""
+
+from __future__ import annotations
+
+import gzip
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from feeders.events import Raw
+
+
+class _Line(msgspec.Struct):
+    t: str
+    conn: str = ""
+    ts: float = 0.0
+    data: str = ""
+
+
+_line = msgspec.json.Decoder(_Line).decode
+
+
+def recording(path: Path, symbol: str = "") -> Iterator[Raw]:
+    """What was received, in order. `symbol` names the book of an inline REST snapshot that does not say whose it is."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rb") as lines:
+        for line in lines:
+            if line[:1] == b"{":
+                record = _line(line)
+                kind = {"recv": "message", "connect": "connect"}.get(record.t)
+                if kind:
+                    yield Raw(round(record.ts * 1e6), record.data.encode(), kind, "", record.conn)
+            else:
+                received, _, data = line.rstrip(b"\n").partition(b" ")
+                kind = "message" if data.startswith(b'{"stream"') else "snapshot"
+                yield Raw(int(received) // 1000, data, kind, symbol if kind == "snapshot" else "")
+
+
+def paced(
+    events: Iterable[Raw],
+    speed: float,
+    *,
+    restamp: bool = False,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Raw]:
+    """Hand events out at `speed` times their own pace; 0 means as fast as they are taken.
+
+    `restamp` moves receive times to now, as if the feed were live (event times stay the venue's).
+    """
+    start = begin = 0.0
+    for event in events:
+        at = event.receive_time / 1e6
+        if not begin:
+            start, begin = clock(), at
+        if speed > 0:
+            wait = start + (at - begin) / speed - clock()
+            if wait > 0:
+                sleep(wait)
+        yield event._replace(receive_time=int(clock() * 1e6)) if restamp else event
