@@ -190,7 +190,7 @@ def _end_broker(broker: brokers.Broker, data_dir: Path) -> None:
             to_drop_them=f"chctl node --discard-broker --data-dir {data_dir}",
         )
         return
-    brokers.stop(data_dir, timeout=0.5)
+    brokers.stop(data_dir)
 
 
 def leave() -> None:
