@@ -83,6 +83,13 @@ def _fail(error: Exception) -> typer.Exit:
 @app.command()
 def migrate(
     wait: float = typer.Option(60.0, help="Seconds to wait for another run that holds the lock."),
+    prune: bool = typer.Option(False, help="Drop objects whose file was deleted; never a table that holds rows."),
+    overwrite: Annotated[
+        list[str] | None, typer.Option(metavar="OBJECT", help="Let the file win over a live edit of OBJECT.")
+    ] = None,
+    interrupted: str = typer.Option(
+        "", metavar="again|done", help="What to do with a statement that may not run twice and that a crash left open."
+    ),
 ) -> None:
     """Bring the node to what migrations/ and views/ say.
 
@@ -93,10 +100,33 @@ def migrate(
     from chctl.settings import settings
 
     try:
-        report = m.migrate(settings(), wait_s=wait)
+        report = m.migrate(settings(), m.Options(wait, prune, tuple(overwrite or ()), interrupted))
     except m.ERRORS as error:
         raise _fail(error) from None
     typer.echo(m.summary(report))
+
+
+@app.command()
+def plan(
+    prune: bool = typer.Option(False, help="Include objects whose file was deleted."),
+    json_: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
+) -> None:
+    """Show what `chctl migrate` would do, as SQL, and what that costs; touches nothing.
+
+    Exit code 0: nothing to do, 2: there are changes, 1: something is refused or failed.
+    """
+    import json
+
+    from chctl import migrate as m
+    from chctl import plan as p
+    from chctl.settings import settings
+
+    try:
+        found = p.read(settings(), prune=prune)
+    except m.ERRORS as error:
+        raise _fail(error) from None
+    typer.echo(json.dumps(found.as_dict()) if json_ else p.show(found))
+    raise typer.Exit(found.exit_code)
 
 
 @app.command()

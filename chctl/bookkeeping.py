@@ -12,7 +12,7 @@ import json
 import os
 import socket
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -111,6 +111,15 @@ class HistoryRow:
     duration_ms: float = 0.0
     updated_at: str = field(default_factory=utc_now)
 
+    @property
+    def where(self) -> str:
+        """The run and the statement, in words."""
+        what = "failed" if self.state == "failed" else "stopped"
+        return (
+            f"the run of {self.who} (pid {self.pid}) at {self.started_at} UTC {what} at statement {self.step} of "
+            f"{self.path}"
+        )
+
 
 class Book:
     """Reads and writes the bookkeeping tables of one database over one client."""
@@ -153,6 +162,19 @@ class Book:
             f" WHERE database = '{self.database}' AND name IN ('{HISTORY}', '{OBJECTS}')"
         )
         return int(found[0]["n"]) == 2
+
+    def history(self, where: str = "1", limit: int = 0) -> list[HistoryRow]:
+        """Statements by start, the latest state of each; `limit` takes the last ones."""
+        columns = ", ".join(
+            f"toString({f.name})" if f.name in ("run_id", "started_at", "updated_at") else f.name
+            for f in fields(HistoryRow)
+        )
+        last = f" LIMIT {limit}" if limit else ""
+        rows = self.client.query(
+            f"SELECT {columns} FROM {self.database}.{HISTORY} FINAL WHERE {where}"
+            f" ORDER BY {HISTORY}.started_at DESC, seq DESC{last}"
+        ).result_rows
+        return [HistoryRow(*row) for row in reversed(rows)]
 
     def objects(self) -> dict[str, Applied]:
         """Applied objects by name; dropped ones are left out."""

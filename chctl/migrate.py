@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,19 @@ from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 from clickhouse_migrations.clickhouse_cluster import ClickhouseCluster
 from clickhouse_migrations.connection import ClickhouseConnectConnection
 from clickhouse_migrations.exceptions import MigrationException
-from clickhouse_migrations.migration import Migration, MigrationStorage
-from clickhouse_migrations.migrator import STATUS_MD5_MISMATCH, STATUS_PENDING, STATUS_UNKNOWN, Migrator
+from clickhouse_migrations.migrator import Migrator
 
-from chctl.bookkeeping import HISTORY, VERSIONS, Applied, Book, HistoryRow, utc_now, whoami
-from chctl.changes import Change
+from chctl.bookkeeping import VERSIONS, Applied, Book, utc_now, whoami
+from chctl.changes import TRIAL, Change
 from chctl.clickhouse import connect
+from chctl.idempotence import waiver, why_not_idempotent
 from chctl.lock import Lock, LockedError, LockLostError
 from chctl.node_state import live_objects
-from chctl.plan import Plan, plan_views
+from chctl.plan import make_plan
+from chctl.project import MigrationFile, Project
+from chctl.resume import ResumePoint, read_resume_point
 from chctl.settings import Settings
-from chctl.views import FileError, View, load_views, read_sql
+from chctl.views import FileError
 
 log = structlog.get_logger()
 
@@ -50,6 +52,7 @@ class Report:
     migrations: list[str] = field(default_factory=list)  # file names
     changes: list[Change] = field(default_factory=list)
     resumed: str = ""  # where a dead run had stopped
+    orphans: list[str] = field(default_factory=list)  # objects whose file is gone
     seconds: float = 0.0
 
     @property
@@ -146,96 +149,24 @@ class Runner:
             self.recorded.append(Path(path).name)
 
 
-def _resume_point(book: Book, pending: list[Migration]) -> tuple[set[tuple[str, str, int]], list[HistoryRow]]:
-    """Statements that runs without an end have finished, and those at which a run stopped."""
-    wanted = {(str(m.version), m.md5) for m in pending}
-    rows = book.rows(
-        "SELECT * REPLACE (toString(run_id) AS run_id, toString(started_at) AS started_at,"
-        " toString(updated_at) AS updated_at)"
-        f" FROM {HISTORY} FINAL ORDER BY updated_at"
-    )
-    done: set[tuple[str, str, int]] = set()
-    open_: dict[tuple[str, int], HistoryRow] = {}
-    for fields in rows:
-        row = HistoryRow(**fields)
-        if row.kind in ("migration", "rollback") and (row.step == 0 or row.kind == "rollback"):
-            done = {d for d in done if d[0] != row.object}
-            continue
-        open_.pop((row.object, row.step), None)
-        if row.state == "started":
-            open_[row.object, row.step] = row
-        elif row.kind == "migration" and row.state == "done" and (row.object, row.sha256) in wanted:
-            done.add((row.object, row.sha256, row.step))
-    return done, [r for r in open_.values() if r.kind != "migration" or (r.object, r.sha256) in wanted]
+@dataclass(frozen=True)
+class Options:
+    """How a run goes about it."""
+
+    wait_s: float = 60.0  # for another run that holds the lock
+    prune: bool = False  # drop objects whose file is gone
+    overwrite: tuple[str, ...] = ()  # objects whose live edits give way to their files
+    interrupted: str = ""  # "again" or "done": what to do with a waived statement that a crash left open
 
 
-def read_migrations(project_dir: Path) -> tuple[list[Migration], dict[int, str]]:
-    """The files of migrations/ and version -> path. Raises FileError on one that cannot be used."""
-    directory = project_dir / "migrations"
-    if not directory.is_dir():
-        return [], {}
-    for path in sorted(directory.glob("*.sql")):
-        read_sql(path, f"migrations/{path.name}")
-    storage = MigrationStorage(directory)
-    try:
-        paths = {v: f"migrations/{n}" for v, n in storage.migration_filenames().items()}
-        return storage.migrations(), paths
-    except MigrationException as error:
-        raise FileError("migrations", str(error)) from error
-
-
-def pending_migrations(client: Client, database: str, migrations: list[Migration]) -> list[Migration]:
-    """Migrations that the node has not seen. Raises MigrateError where an applied one was edited or is missing."""
-    initialized = client.query(
-        f"SELECT count() FROM system.tables WHERE database = '{database}' AND name = '{VERSIONS}'"
-    ).result_rows[0][0]
-    if not initialized:
-        return migrations
-    status = Migrator(_Connection(client), migrations_table=f"{database}.{VERSIONS}").migration_status(migrations)
-    for row in status:
-        if row.state == STATUS_MD5_MISMATCH:
-            raise MigrateError(
-                f"migration {row.version} was applied at {row.applied_at} and edited since: restore the file "
-                f"(`git log -p -- migrations/`) and put the change into a new migration"
-            )
-        if row.state == STATUS_UNKNOWN:
-            raise MigrateError(
-                f"migration {row.version} was applied at {row.applied_at} and its file is missing: restore it; "
-                f"to undo a migration write a new one, or a .down.sql and `chctl rollback`"
-            )
-    wanted = {row.version for row in status if row.state == STATUS_PENDING}
-    return [m for m in migrations if m.version in wanted]
-
-
-@dataclass
-class Project:
-    """The files a run works from."""
-
-    migrations: list[Migration]
-    paths: dict[int, str]
-    views: list[View]
-
-    @classmethod
-    def read(cls, project_dir: Path) -> Project:
-        """Read migrations/ and views/. Raises FileError."""
-        migrations, paths = read_migrations(project_dir)
-        return cls(migrations, paths, load_views(project_dir))
-
-
-def make_plan(client: Client, database: str, project: Project) -> Plan:
-    """What a run would do now; touches nothing."""
-    book = Book(client, database)
-    pending = pending_migrations(client, database, project.migrations)
-    changes, refusals = plan_views(client, database, project.views, book if book.exists() else None)
-    return Plan(pending, changes, refusals)
-
-
-def migrate(settings: Settings, *, open_client: Callable[[], Client] | None = None, wait_s: float = 60.0) -> Report:
+def migrate(
+    settings: Settings, options: Options | None = None, *, open_client: Callable[[], Client] | None = None
+) -> Report:
     """Apply pending migrations and changed views. Twice in a row, the second run changes nothing.
 
-    `open_client` opens a client on the node (default: from the settings). Waits up to `wait_s` seconds for another
-    run. Raises FileError, MigrateError, LockedError or LockLostError.
+    `open_client` opens a client on the node (default: from the settings). Raises what `ERRORS` names.
     """
+    options = options or Options()
     started = time.monotonic()
     database = settings.clickhouse_database
     project = Project.read(settings.project_dir)
@@ -247,10 +178,14 @@ def migrate(settings: Settings, *, open_client: Callable[[], Client] | None = No
             client.command(f"CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic")
         client.database = database
         book = Book(client, database)
-        if not book.exists() or not make_plan(client, database, project).empty:
+        plan = make_plan(client, database, project, prune=options.prune, overwrite=options.overwrite)
+        report.orphans = plan.orphans
+        if plan.refusals:
+            raise MigrateError("refused, nothing was run:\n" + "\n".join(plan.refusals))
+        if not plan.empty:
             lock = Lock(opener, database)
-            with lock.held(client, wait_s):
-                _apply(Runner(client, book, lock), database, project, report)
+            with lock.held(client, options.wait_s):
+                _apply(Runner(client, book, lock), database, project, options, report)
         report.seconds = time.monotonic() - started
         return report
     finally:
@@ -261,66 +196,103 @@ def _exists(client: Client, database: str) -> bool:
     return bool(client.query(f"SELECT count() FROM system.databases WHERE name = '{database}'").result_rows[0][0])
 
 
-def _apply(runner: Runner, database: str, project: Project, report: Report) -> None:
+def _apply(runner: Runner, database: str, project: Project, options: Options, report: Report) -> None:
     """Everything a run does once it holds the lock."""
     client, book = runner.client, runner.book
     book.create()
-    plan = make_plan(client, database, project)
+    plan = make_plan(client, database, project, prune=options.prune, overwrite=options.overwrite)
     if plan.refusals:
         raise MigrateError("refused, nothing was run:\n" + "\n".join(plan.refusals))
-    _apply_migrations(runner, database, project, plan.migrations, report)
-    # A migration may have made what a view waits for: plan the views against the node as it is now.
-    changes, refusals = plan_views(client, database, project.views, book)
-    if refusals:
-        raise MigrateError("migrations were applied, the views are refused:\n" + "\n".join(refusals))
-    for change in changes:
-        _apply_change(runner, database, change)
+    if plan.migrations:
+        _apply_migrations(runner, database, project, plan.migrations, options, report)
+        # A migration may have made what a view waits for: plan the views against the node as it is now.
+        plan = make_plan(client, database, project, prune=options.prune, overwrite=options.overwrite)
+        if plan.refusals:
+            raise MigrateError("migrations were applied, the views are refused:\n" + "\n".join(plan.refusals))
+    for change in plan.changes:
+        seconds = _run_change(runner, change, change.statements)
+        if not change.late:
+            _record(runner, database, change, seconds)
         report.changes.append(change)
+    for change in plan.changes:
+        if change.late:
+            _record(runner, database, change, _run_change(runner, change, change.late, len(change.statements)))
 
 
 def _apply_migrations(
-    runner: Runner, database: str, project: Project, pending: list[Migration], report: Report
+    runner: Runner,
+    database: str,
+    project: Project,
+    pending: list[MigrationFile],
+    options: Options,
+    report: Report,
 ) -> None:
     """Run pending migrations through clickhouse-migrations, going on where a dead run stopped."""
-    if not pending:
-        return
-    runner.done, stopped = _resume_point(runner.book, pending)
-    if stopped:
-        last = stopped[-1]
-        report.resumed = (
-            f"the run of {last.who} (pid {last.pid}) at {last.started_at} UTC stopped at statement {last.step} of "
-            f"{last.path}: going on there"
-        )
+    point = read_resume_point(runner.book, pending)
+    runner.done = point.done
+    if point.stopped:
+        report.resumed = f"{point.stopped[-1].where}: going on there"
         log.warning(report.resumed)
-    runner.paths = project.paths
+    _settle(point, pending, runner, options.interrupted)
+    runner.paths = {m.version: m.path for m in project.migrations}
     runner.steps = deque(
-        _Step(m.version, project.paths[m.version], m.md5, i + 1, sql)
+        _Step(m.version, m.path, m.md5, i + 1, sql)
         for m in pending
         for i, sql in enumerate(Migrator.script_to_statements(m.script, True))
     )
     try:
-        Cluster(runner.client, runner).apply_migrations(database, project.migrations, create_db_if_no_exists=False)
+        known = [m.migration for m in project.migrations]
+        Cluster(runner.client, runner).apply_migrations(database, known, create_db_if_no_exists=False)
     except MigrationException as error:
         raise MigrateError(str(error)) from error
     finally:
         report.migrations += runner.recorded
 
 
-def _apply_change(runner: Runner, database: str, change: Change) -> None:
-    """Run one object's statements and record what the node shows afterwards."""
-    if change.view is None:
-        raise MigrateError(f"{change.object}: no file")
-    what = {"kind": change.kind, "object": change.object, "path": change.path, "sha256": change.view.sha256}
-    seconds = sum(runner.run(sql, step=i + 1, **what) for i, sql in enumerate(change.statements))
+def _settle(point: ResumePoint, pending: list[MigrationFile], runner: Runner, answer: str) -> None:
+    """Decide about statements that may or may not have run and must not run twice. Raises MigrateError to ask."""
+    by_version = {str(m.version): m for m in pending}
+    for row in point.stopped:
+        migration = by_version.get(row.object)
+        if row.state != "started" or migration is None or not 0 < row.step <= len(migration.statements):
+            continue
+        reason = waiver(migration.statements[row.step - 1])
+        if reason is None or why_not_idempotent(row.statement) is None:
+            continue
+        if answer == "done":
+            runner.done.add((row.object, row.sha256, row.step))
+            runner.book.end(row, "done", 0.0, "taken as done: --interrupted done")
+        elif answer != "again":
+            raise MigrateError(
+                f"{row.where}; it is not idempotent ({reason}) and may or may not have run.\n  {row.statement}\n"
+                "Look at the node, then run `chctl migrate --interrupted done` or `--interrupted again`"
+            )
+
+
+def _run_change(runner: Runner, change: Change, statements: Iterable[str], done: int = 0) -> float:
+    """Run statements of one object; seconds."""
+    what = {"kind": change.kind, "object": change.object, "path": change.path}
+    sha256 = change.view.sha256 if change.view else ""
+    try:
+        return sum(runner.run(sql, step=done + i, sha256=sha256, **what) for i, sql in enumerate(statements, 1))
+    except MigrateError:
+        if change.kind == "dictionary" and change.action == "replace":
+            runner.client.command(f"DROP DICTIONARY IF EXISTS {change.object}{TRIAL}")
+        raise
+
+
+def _record(runner: Runner, database: str, change: Change, seconds: float) -> None:
+    """Record an object as applied with what the node shows of it, or as dropped."""
     shown = live_objects(runner.client, database, [change.object]).get(change.object)
+    dropped = change.action == "drop"
     runner.book.record(
         Applied(
             change.object,
             change.kind,
-            change.path,
-            change.view.sha256,
+            "" if dropped else change.path,
+            change.view.sha256 if change.view else "",
             change.after,
-            shown.create_sql if shown else "",
+            shown.create_sql if shown and not dropped else "",
             whoami(),
             seconds * 1000,
             utc_now(),
@@ -334,5 +306,6 @@ def summary(report: Report) -> str:
     lines += [f"{change.action:<8} {change.kind} {change.object}" for change in report.changes]
     if report.resumed:
         lines.insert(0, report.resumed)
+    lines += [f"kept {name}: its file is gone; --prune drops it" for name in report.orphans]
     lines.append(f"{'done' if report.changed else 'nothing to do'} in {report.seconds:.2f} s")
     return "\n".join(lines)

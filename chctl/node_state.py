@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 from clickhouse_migrations.schema_dump import quote_string
 
 from chctl.changes import Live
+from chctl.clickhouse import connect
+from chctl.settings import Settings
+
+
+@contextmanager
+def opened(settings: Settings, open_client: Callable[[], Client] | None = None) -> Iterator[Client]:
+    """A client on the database of the settings, or on none while that does not exist yet; closed at the end."""
+    client = open_client() if open_client else connect(settings, database="")
+    try:
+        database = settings.clickhouse_database
+        if client.query(f"SELECT count() FROM system.databases WHERE name = {quote_string(database)}").first_row[0]:
+            client.database = database
+        yield client
+    finally:
+        client.close()
 
 
 def names_in(names: Iterable[str]) -> str:
@@ -44,11 +60,14 @@ def table_columns(client: Client, database: str, names: Iterable[str]) -> dict[s
     return found
 
 
-def describe(client: Client, query: str) -> dict[str, str]:
-    """Name -> type of a SELECT's columns; {} where the node cannot say yet, since something it reads is missing."""
+def describe(client: Client, query: str, *, later: bool = False) -> dict[str, str]:
+    """Name -> type of a SELECT's columns.
+
+    With `later`, what is missing now is forgiven with {}: a pending migration may add it.
+    """
     try:
         return {row[0]: row[1] for row in client.query(f"DESCRIBE TABLE ({query})").result_rows}
     except ClickHouseError as error:
-        if "UNKNOWN_TABLE" in str(error) or "Unknown table" in str(error):
+        if later and any(code in str(error) for code in ("UNKNOWN_TABLE", "UNKNOWN_IDENTIFIER", "BAD_ARGUMENTS")):
             return {}
         raise

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, field
 
 from clickhouse_connect.driver.client import Client
 
-from chctl.bookkeeping import HISTORY, Book
-from chctl.clickhouse import connect
+from chctl.bookkeeping import Book, HistoryRow
 from chctl.lock import Lock
-from chctl.migrate import Project, make_plan
+from chctl.node_state import opened
+from chctl.plan import make_plan
+from chctl.project import Project
 from chctl.settings import Settings
 
 
@@ -26,7 +27,7 @@ class Status:
     pending_views: list[str]
     refusals: list[str]
     holder: str = ""
-    stopped_at: list[dict[str, str]] = field(default_factory=list)
+    stopped_at: list[HistoryRow] = field(default_factory=list)
 
     @property
     def up_to_date(self) -> bool:
@@ -42,33 +43,31 @@ def read(settings: Settings, *, open_client: Callable[[], Client] | None = None)
     """Look at the node of the settings; changes nothing. Raises what `chctl.migrate.ERRORS` names."""
     project = Project.read(settings.project_dir)
     database = settings.clickhouse_database
-    opener = open_client or (lambda: connect(settings, database=""))
-    client = opener()
-    try:
+    with opened(settings, open_client) as client:
         plan = make_plan(client, database, project)
-        status = Status(
+        book = Book(client, database)
+        held = Lock(lambda: client, database).current(client)
+        return Status(
             database,
             len(project.migrations),
             len(project.views),
-            [project.paths[m.version] for m in plan.migrations],
+            [m.path for m in plan.migrations],
             [c.path for c in plan.changes],
             plan.refusals,
+            str(held[0]) if held else "",
+            [row for row in interrupted(book) if row.path] if book.exists() else [],
         )
-        held = Lock(opener, database).current(client)
-        status.holder = str(held[0]) if held else ""
-        if Book(client, database).exists():
-            rows = client.query(
-                f"SELECT path, toString(step), state, statement, error, who, toString(started_at) FROM"
-                f" (SELECT path, step, argMax(state, updated_at) AS state, argMax(statement, updated_at) AS statement,"
-                f" argMax(error, updated_at) AS error, argMax(who, updated_at) AS who,"
-                f" argMax(started_at, updated_at) AS started_at FROM {database}.{HISTORY} GROUP BY object, path, step)"
-                " WHERE state IN ('started', 'failed') ORDER BY started_at"
-            ).result_rows
-            keys = ("path", "step", "state", "statement", "error", "who", "started_at")
-            status.stopped_at = [dict(zip(keys, row, strict=True)) for row in rows]
-        return status
-    finally:
-        client.close()
+
+
+def interrupted(book: Book) -> list[HistoryRow]:
+    """Statements that never ended or failed, and were not run again since."""
+    last = {(row.object, row.path, row.step): row for row in book.history()}
+    whole = {(row.object, row.path): row.started_at for row in last.values() if row.step == 0}
+    return [
+        row
+        for row in last.values()
+        if row.state in ("started", "failed") and row.started_at > whole.get((row.object, row.path), "")
+    ]
 
 
 def show(status: Status) -> str:
@@ -82,10 +81,6 @@ def show(status: Status) -> str:
     lines += [f"  refused  {refusal}" for refusal in status.refusals]
     if status.holder:
         lines.append(f"running    {status.holder}")
-    lines += [
-        f"{row['state']:<10} statement {row['step']} of {row['path']} at {row['started_at']} by {row['who']}"
-        + (f": {row['error']}" if row["error"] else "")
-        for row in status.stopped_at
-    ]
+    lines += [f"{row.where}{': ' + row.error if row.error else ''}" for row in status.stopped_at]
     lines.append("up to date" if status.up_to_date else "run `chctl plan` to see what `chctl migrate` would do")
     return "\n".join(lines)

@@ -37,6 +37,7 @@ class View:
     sha256: str
     definition: ObjectDef
     comment: str  # the file's opening comment
+    line: int = 1  # of the CREATE
 
     @property
     def name(self) -> str:
@@ -84,7 +85,7 @@ def read_view(path: Path, project_dir: Path) -> View:
         raise FileError(shown, str(error), found[0].line) from error
     if definition.name != path.stem:
         raise FileError(shown, f"creates {definition.name}: name the file {definition.name}.sql", found[0].line)
-    return View(shown, hashlib.sha256(raw).hexdigest(), definition, found[0].comment)
+    return View(shown, hashlib.sha256(raw).hexdigest(), definition, found[0].comment, found[0].line)
 
 
 def load_views(project_dir: Path) -> list[View]:

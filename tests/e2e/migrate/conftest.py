@@ -12,7 +12,7 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from chctl.migrate import Report, migrate
+from chctl.migrate import Options, Report, migrate
 from chctl.settings import Settings
 
 _NUMBER = count(1)
@@ -44,7 +44,7 @@ class Project:
 
     def migrate(self, **options: Any) -> Report:
         """Run `chctl migrate` on it."""
-        return migrate(self.settings, open_client=self.open_client, **options)
+        return migrate(self.settings, Options(**options), open_client=self.open_client)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of a query on its database."""

@@ -82,7 +82,7 @@ def test_an_edited_migration_is_refused_before_anything_runs(project: Project) -
     before = project.snapshot()
     project.write("migrations/0001_create_src_tgt.sql", "CREATE TABLE IF NOT EXISTS other (a UInt8) ENGINE = Null;")
     project.write("views/later.sql", "CREATE VIEW IF NOT EXISTS later AS SELECT 1 AS a")
-    with pytest.raises(MigrateError, match=r"migration 1 was applied at .* and edited since"):
+    with pytest.raises(MigrateError, match=r"0001_create_src_tgt.sql:1: applied at .* and edited since"):
         project.migrate()
     assert project.snapshot() == before
 
@@ -90,7 +90,7 @@ def test_an_edited_migration_is_refused_before_anything_runs(project: Project) -
 def test_a_missing_migration_is_refused(project: Project) -> None:
     project.migrate()
     (project.dir / "migrations/0001_create_src_tgt.sql").unlink()
-    with pytest.raises(MigrateError, match="its file is missing: restore it"):
+    with pytest.raises(MigrateError, match="missing here: restore the file"):
         project.migrate()
 
 

@@ -1,0 +1,97 @@
+"""The files of a project: migrations/, views/ and contracts/, read and checked for being usable at all."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clickhouse_migrations.migration import DOWN_SUFFIX, Migration
+
+from chctl.sqltext import SqlError, Statement, statements
+from chctl.views import FileError, View, load_views, read_sql
+
+if TYPE_CHECKING:
+    from chctl.contracts import Contract
+
+_NAME = re.compile(r"(\d{4})_[a-z0-9_]+(\.down)?\.sql")
+
+
+@dataclass(frozen=True)
+class MigrationFile:
+    """One file of migrations/."""
+
+    path: str  # relative to the project
+    version: int
+    md5: str  # as clickhouse-migrations computes and stores it
+    script: str
+    statements: tuple[Statement, ...]
+    down: str | None = None  # path of its .down.sql, if there is one
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return Path(self.path).name
+
+    @cached_property
+    def migration(self) -> Migration:
+        """As clickhouse-migrations takes it."""
+        return Migration(self.version, self.md5, self.script)
+
+
+@dataclass
+class Project:
+    """The files a run works from."""
+
+    dir: Path
+    migrations: list[MigrationFile]
+    views: list[View]
+    contracts: dict[str, Contract] = field(default_factory=dict)  # by topic
+
+    @classmethod
+    def read(cls, project_dir: Path) -> Project:
+        """Read every file. Raises FileError on one that cannot be used, ContractError on a contract."""
+        contracts = {}
+        if (project_dir / "contracts").is_dir():
+            from chctl.contracts import load_all
+
+            contracts = {c.topic: c for c in load_all(project_dir / "contracts")}
+        return cls(project_dir, read_migrations(project_dir), load_views(project_dir), contracts)
+
+
+def read_migrations(project_dir: Path) -> list[MigrationFile]:
+    """The files of migrations/ by number. Raises FileError."""
+    found: dict[int, MigrationFile] = {}
+    downs = {p.name.removesuffix(DOWN_SUFFIX): p for p in (project_dir / "migrations").glob(f"*{DOWN_SUFFIX}")}
+    for path in sorted((project_dir / "migrations").glob("*.sql")):
+        shown = path.relative_to(project_dir).as_posix()
+        name = _NAME.fullmatch(path.name)
+        if name is None:
+            raise FileError(shown, "is not named NNNN_verb_object.sql, such as 0003_create_trades.sql")
+        text, raw = read_sql(path, shown)
+        if path.name.endswith(DOWN_SUFFIX):
+            continue
+        try:
+            parsed = tuple(statements(text))
+        except SqlError as error:
+            raise FileError(shown, str(error), error.line) from error
+        if not parsed:
+            raise FileError(shown, "holds no statement")
+        version = int(name[1])
+        if version in found:
+            raise FileError(shown, f"number {version:04d} is also used by {found[version].path}: renumber one of them")
+        down = downs.pop(path.stem, None)
+        found[version] = MigrationFile(
+            shown,
+            version,
+            hashlib.md5(raw, usedforsecurity=False).hexdigest(),
+            text,
+            parsed,
+            down.relative_to(project_dir).as_posix() if down else None,
+        )
+    for stray in downs.values():
+        raise FileError(stray.relative_to(project_dir).as_posix(), "undoes no migration: no .sql file of that name")
+    return [found[version] for version in sorted(found)]

@@ -1,0 +1,215 @@
+"""What `chctl migrate` refuses, with the way to do it, before the first statement runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chctl.migrate import MigrateError
+from chctl.views import FileError
+
+from .conftest import TGT_MV, Project
+
+CONTRACT = Path(__file__).parents[3] / "contracts"
+KAFKA = (
+    "CREATE TABLE IF NOT EXISTS {name} ({columns}) ENGINE = Kafka(chctl_kafka) SETTINGS kafka_topic_list = '{topic}',"
+    " kafka_group_name = '{group}', kafka_format = 'JSONEachRow'"
+)
+
+
+def refused(project: Project, message: str) -> None:
+    """The run is refused with `message`, and the node is as it was."""
+    before = project.snapshot()
+    with pytest.raises((MigrateError, FileError), match=message):
+        project.migrate()
+    assert project.snapshot() == before
+
+
+@pytest.fixture
+def applied(project: Project) -> Project:
+    """The example project, applied."""
+    project.migrate()
+    return project
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("CREATE TABLE t (a UInt8) ENGINE = Null", "write CREATE ... IF NOT EXISTS"),
+        ("DROP TABLE tgt", "write DROP ... IF EXISTS"),
+        ("ALTER TABLE tgt ADD COLUMN x UInt8", "write ADD COLUMN IF NOT EXISTS"),
+        ("ALTER TABLE tgt ADD COLUMN IF NOT EXISTS x UInt8, DROP COLUMN n", "write DROP COLUMN IF EXISTS"),
+        ("INSERT INTO tgt SELECT 1, 1", "doubles the rows"),
+        ("RENAME TABLE tgt TO other", "the old name is gone"),
+        ("EXCHANGE TABLES tgt AND src", "swaps the two back"),
+        ("ALTER TABLE tgt UPDATE n = n + 1 WHERE 1", "from its own result"),
+        ("SET max_threads = 1", "does not reach the next statement"),
+    ],
+)
+def test_a_statement_that_may_not_run_twice(applied: Project, statement: str, why: str) -> None:
+    applied.write("migrations/0002_change.sql", f"-- A change.\n{statement};\n")
+    refused(applied, f"0002_change.sql:2: not idempotent: .*{why}")
+
+
+def test_a_written_waiver_lets_it_pass(applied: Project) -> None:
+    applied.write(
+        "migrations/0002_fill_tgt.sql", "-- not idempotent: seeds the table once\nINSERT INTO tgt SELECT 5, 6;\n"
+    )
+    applied.migrate()
+    assert applied.query("SELECT a, n FROM tgt") == [(5, 6)]
+
+
+def test_a_gap_in_the_numbers(applied: Project) -> None:
+    applied.write("migrations/0003_create_x.sql", "CREATE TABLE IF NOT EXISTS x (a UInt8) ENGINE = Null;\n")
+    refused(applied, r"0003_create_x.sql:1: migration 0002 is missing before this one")
+
+
+def test_two_migrations_of_one_number(applied: Project) -> None:
+    applied.write("migrations/0001_create_x.sql", "CREATE TABLE IF NOT EXISTS x (a UInt8) ENGINE = Null;\n")
+    refused(applied, "number 0001 is also used by migrations/0001_create_src_tgt.sql|0001_create_x.sql")
+
+
+def test_ddl_that_the_node_cannot_parse(applied: Project) -> None:
+    applied.write("views/bad.sql", "-- Bad.\nCREATE VIEW IF NOT EXISTS bad AS\nSELECT 1 AS a FROM src WHERE\n")
+    refused(applied, r"views/bad.sql:2: the node cannot parse it: Syntax error")
+
+
+def test_a_view_of_something_that_does_not_exist(applied: Project) -> None:
+    applied.write("views/bad.sql", "CREATE VIEW IF NOT EXISTS bad AS SELECT a FROM nowhere")
+    refused(applied, r"views/bad.sql:1: .*nowhere")
+
+
+def test_a_column_that_looks_like_a_slip(applied: Project) -> None:
+    applied.command("ALTER TABLE tgt ADD COLUMN quantity Float64")
+    applied.write("views/market/tgt_mv.sql", TGT_MV.replace("AS n\n", "AS n,\n    1.5 AS quantitiy\n"))
+    refused(applied, r"gives quantitiy, which tgt has not: did you mean quantity\?")
+
+
+def test_a_view_to_a_table_that_shares_no_column(applied: Project) -> None:
+    applied.write("views/odd_mv.sql", "CREATE MATERIALIZED VIEW IF NOT EXISTS odd_mv TO tgt AS SELECT s AS x FROM src")
+    refused(applied, "gives no column that tgt has: is TO tgt right")
+
+
+def test_a_query_that_the_node_cannot_run(applied: Project) -> None:
+    applied.write("views/market/tgt_mv.sql", TGT_MV.replace("length(s)", "length(nothing)"))
+    refused(applied, "tgt_mv.sql:1: .*nothing")
+
+
+def test_a_view_that_changes_its_table(applied: Project) -> None:
+    applied.command("CREATE TABLE tgt2 AS tgt")
+    applied.write("views/market/tgt_mv.sql", TGT_MV.replace("TO tgt ", "TO tgt2 "))
+    refused(applied, "a view cannot change its table. Write a new view in a new file")
+
+
+def test_an_object_that_changes_its_kind(applied: Project) -> None:
+    applied.write("views/market/tgt_mv.sql", "CREATE VIEW IF NOT EXISTS tgt_mv AS SELECT 1 AS a")
+    refused(applied, "a mv on the node and a view in the file: give the new one a new name")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("ORDER BY a", "ORDER BY b", "ORDER BY changes: write a migration"),
+        ("MergeTree", "ReplacingMergeTree", "the engine changes from MergeTree to ReplacingMergeTree"),
+        (", b UInt8", "", "b would be dropped with its values"),
+        ("b UInt8", "b UInt16", "b changes its type"),
+    ],
+)
+def test_a_table_in_views_keeps_its_key_engine_and_columns(applied: Project, old: str, new: str, why: str) -> None:
+    table = "CREATE TABLE IF NOT EXISTS kept (a UInt8, b UInt8) ENGINE = MergeTree ORDER BY a"
+    applied.write("views/kept.sql", table)
+    applied.migrate()
+    applied.write("views/kept.sql", table.replace(old, new))
+    refused(applied, why)
+
+
+def test_a_default_on_a_kafka_table(applied: Project) -> None:
+    table = KAFKA.format(name="kafka_t", columns="raw String DEFAULT 'x'", topic="t", group="chctl.clickhouse.t")
+    applied.write("migrations/0002_create_kafka_t.sql", table + ";\n")
+    refused(applied, "0002_create_kafka_t.sql:1: kafka_t.raw has a default")
+
+
+def test_a_changed_consumer_group(applied: Project) -> None:
+    first = KAFKA.format(name="kafka_t", columns="raw String", topic="t", group="chctl.clickhouse.t")
+    second = first.replace("chctl.clickhouse.t", "chctl.other.t")
+    applied.write("migrations/0002_create_kafka_t.sql", first + ";\n")
+    applied.write("migrations/0003_recreate_kafka_t.sql", f"DROP TABLE IF EXISTS kafka_t;\n{second};\n")
+    refused(applied, "0003_recreate_kafka_t.sql:2: kafka_t changes its consumer group")
+
+
+def test_two_tables_in_one_consumer_group(applied: Project) -> None:
+    first = KAFKA.format(name="kafka_t", columns="raw String", topic="t", group="chctl.clickhouse.t")
+    applied.write("migrations/0002_create_kafka_t.sql", first + ";\n")
+    applied.write("migrations/0003_create_kafka_u.sql", first.replace("kafka_t ", "kafka_u ") + ";\n")
+    refused(applied, "kafka_u and kafka_t share consumer group chctl.clickhouse.t")
+
+
+def test_a_live_edit_is_not_overwritten_unless_asked(applied: Project) -> None:
+    applied.command("ALTER TABLE tgt_mv MODIFY QUERY SELECT a, 100 AS n FROM src")
+    applied.write("views/market/tgt_mv.sql", TGT_MV.replace("length(s)", "length(s) + 1"))
+    refused(applied, "tgt_mv was changed on the node since .* and its file as well")
+    applied.migrate(overwrite=("tgt_mv",))
+    applied.command("INSERT INTO src VALUES (1, 'abc')")
+    assert applied.query("SELECT n FROM tgt") == [(4,)]
+
+
+def test_an_object_in_use_is_not_pruned(applied: Project) -> None:
+    applied.write("views/limits.sql", "CREATE VIEW IF NOT EXISTS limits AS SELECT 1 AS a")
+    applied.write("views/dash.sql", "CREATE VIEW IF NOT EXISTS dash AS SELECT a FROM limits")
+    applied.migrate()
+    (applied.dir / "views/limits.sql").unlink()
+    with pytest.raises(MigrateError, match="limits is used by dash: change those first"):
+        applied.migrate(prune=True)
+
+
+def test_a_table_that_holds_rows_is_not_pruned(applied: Project) -> None:
+    applied.write("views/kept.sql", "CREATE TABLE IF NOT EXISTS kept (a UInt8) ENGINE = MergeTree ORDER BY a")
+    applied.migrate()
+    applied.command("INSERT INTO kept VALUES (1)")
+    (applied.dir / "views/kept.sql").unlink()
+    with pytest.raises(MigrateError, match="kept holds 1 rows: restore the file"):
+        applied.migrate(prune=True)
+    applied.command("TRUNCATE TABLE kept")
+    assert [c.action for c in applied.migrate(prune=True).changes] == ["drop"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xef\xbb\xbfCREATE VIEW v AS SELECT 1 AS a", "starts with a byte order mark"),
+        (b"CREATE VIEW v AS\r\nSELECT 1 AS a", r"v.sql:1: has Windows line ends"),
+        (b"CREATE VIEW v AS\nSELECT \0 AS a", r"v.sql:2: holds binary data"),
+        (b"CREATE VIEW v AS\nSELECT '\xff' AS a", r"v.sql:2: is not UTF-8"),
+        (b"CREATE VIEW v AS\nSELECT 'a AS a", r"v.sql:2: ' is never closed"),
+        (b"CREATE VIEW v AS SELECT (1 AS a", "cannot parse it|never closed"),
+        (b"-- nothing\n", "holds 0 statements"),
+        (b"CREATE VIEW v AS SELECT 1 AS a;\nSELECT 2", r"v.sql:2: holds 2 statements"),
+        (b"CREATE VIEW w AS SELECT 1 AS a", "creates w: name the file w.sql"),
+        (b"SELECT 1", "expected one CREATE statement"),
+        (b"CREATE VIEW v AS SELECT '" + b"x" * 5_000_000 + b"' AS a", "no SQL file of this project is larger"),
+    ],
+    ids=["bom", "crlf", "zero", "latin", "quote", "paren", "empty", "two", "name", "select", "5mb"],
+)
+def test_a_file_that_cannot_be_used(applied: Project, content: bytes, message: str) -> None:
+    applied.write("views/v.sql", content)
+    refused(applied, message)
+
+
+def test_a_file_without_permission(applied: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root reads every file, so the operating system's answer is put in its place."""
+    file = applied.write("views/v.sql", "CREATE VIEW v AS SELECT 1 AS a")
+    read = Path.read_bytes
+
+    def denied(self: Path) -> bytes:
+        if self == file:
+            raise PermissionError(13, "Permission denied")
+        return read(self)
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    refused(applied, "views/v.sql:1: cannot be read: Permission denied")
+
+
+def test_a_dangling_link(applied: Project) -> None:
+    (applied.dir / "views/v.sql").symlink_to(applied.dir / "gone.sql")
+    refused(applied, "views/v.sql:1: cannot be read: No such file")
