@@ -1,0 +1,44 @@
+-- How topic market_trades enters the node: Every trade a venue publishes, one row a trade; rows of one flush are packed into a message, one a line.
+-- Generated from contracts/market_trades.yaml by `chctl contracts render`: change the contract, not this file.
+
+-- kafka_market_trades: grain: one line of a message, unparsed. Read by market_trades_landing_mv alone.
+-- One raw column, so that a bad row in a packed message rejects only itself and nothing can throw.
+CREATE TABLE IF NOT EXISTS kafka_market_trades
+(
+    raw String COMMENT 'One row of JSON'
+)
+ENGINE = Kafka(chctl_kafka)
+SETTINGS
+    kafka_topic_list = 'market_trades',
+    kafka_group_name = 'chctl.clickhouse.market_trades',
+    kafka_format = 'LineAsString',
+    kafka_handle_error_mode = 'stream',
+    kafka_num_consumers = 2,
+    kafka_max_block_size = 65536,
+    kafka_poll_max_batch_size = 1310,
+    kafka_flush_interval_ms = 100,
+    kafka_poll_timeout_ms = 50,
+    kafka_consumer_reschedule_ms = 10;
+
+-- market_trades_landing: grain: one row of the topic, typed, valid or not; stores nothing.
+-- Read by the views that fill the topic's tables (WHERE reject_reason = '') and by rejected_market_trades_mv (!= '').
+CREATE TABLE IF NOT EXISTS market_trades_landing
+(
+    venue String COMMENT 'Venue the trade happened on.',
+    symbol String COMMENT 'Instrument, as the venue names it.',
+    trade_id UInt64 COMMENT 'The venue\'s id of the trade, unique per venue and symbol.',
+    event_time DateTime64(3, 'UTC') COMMENT 'Venue time of the trade.',
+    receive_time DateTime64(6, 'UTC') COMMENT 'Receiver\'s clock when the trade arrived.',
+    price Float64 COMMENT 'Price of the trade. [quote currency]',
+    quantity Float64 COMMENT 'Quantity traded. [base currency]',
+    side String COMMENT 'Side of the taker.',
+    taker Bool COMMENT 'True where the row tells the taker\'s view.',
+    order_id Nullable(UInt64) COMMENT 'Order of the taker where the venue tells it, else 0 or absent.',
+    raw String COMMENT 'The row as it came',
+    reject_reason String COMMENT 'First breach of the contract, empty for a valid row',
+    topic String COMMENT 'Where the row came from',
+    partition UInt64 COMMENT 'Its partition',
+    offset UInt64 COMMENT 'Offset of its message, which may hold many rows',
+    kafka_time DateTime64(3, 'UTC') COMMENT 'Timestamp of its message'
+)
+ENGINE = Null;

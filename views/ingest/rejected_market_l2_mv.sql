@@ -1,0 +1,14 @@
+-- rejected_market_l2_mv: keeps every row of topic market_l2 that breaks its contract, as it came and why.
+-- Grain: one rejected row. Read by nobody: fills rejected_events.
+-- Generated from contracts/market_l2.yaml by `chctl contracts render`: change the contract, not this file.
+CREATE MATERIALIZED VIEW IF NOT EXISTS rejected_market_l2_mv TO rejected_events
+AS SELECT
+    topic,
+    partition,
+    offset,
+    reject_reason AS reason,
+    raw,
+    kafka_time,
+    now64(3, 'UTC') AS ingest_time
+FROM market_l2_landing
+WHERE reject_reason != '';
