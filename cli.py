@@ -71,6 +71,36 @@ def node(
 # --- topics and contracts ---------------------------------------------------------------------------------------------
 
 
+contracts = typer.Typer(help="What a topic's rows may hold, and the SQL made from it.", no_args_is_help=True)
+app.add_typer(contracts, name="contracts")
+
+
+@contracts.command("render")
+def contracts_render(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 where a file is out of date.")] = False,
+) -> None:
+    """Write the ingest SQL of every topic from contracts/*.yaml and templates/ingest/.
+
+    The files are committed: change a contract, render, read the diff, then `chctl migrate`.
+    """
+    from chctl.contracts import ContractError, load_all
+    from chctl.render import stale, write
+    from chctl.settings import settings
+
+    project = settings().project_dir
+    try:
+        loaded = load_all(project / "contracts")
+    except ContractError as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from None
+    changed = stale(loaded, project) if check else write(loaded, project)
+    for path in changed:
+        typer.echo(path)
+    if check and changed:
+        typer.echo("out of date: run `chctl contracts render` and commit what it writes", err=True)
+        raise typer.Exit(1)
+
+
 # --- migrations and views ---------------------------------------------------------------------------------------------
 
 

@@ -98,6 +98,8 @@ class Field(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     @property
     def bounds(self) -> tuple[int | float | None, int | float | None]:
         """Lowest and highest allowed value, None where there is no bound. Timestamps: see `Contract.reasons`."""
+        low: int | float | None
+        high: int | float | None
         low, high = _INT_BOUNDS.get(self.item or self.type, (None, None))
         if self.item and low is not None and high is not None:
             low, high = max(low, -ARRAY_INT_MAX), min(high, ARRAY_INT_MAX)

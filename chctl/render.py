@@ -88,7 +88,7 @@ def _element(field: Field) -> str:
 
 
 def extract_type(field: Field) -> str:
-    """Type that JSONExtract reads: Dynamic keeps a number's JSON type, so that "1" or 1.5 is not silently an integer."""
+    """Type that JSONExtract reads: Dynamic keeps a number's JSON type, so that "1" or 1.5 is not made an integer."""
     if field.item:
         return {"string": "Array(String)", "float": "Array(Float64)", "integer": "Array(Int64)"}[_element(field)]
     return "Nullable(String)" if field.type == "string" else "Dynamic"
@@ -110,8 +110,7 @@ def parse(field: Field) -> str | None:
         return f"ifNull(dynamicElement({value}, 'Float64'), toFloat64(dynamicElement({value}, 'Int64')))"
     if field.type == "uint64":
         return (
-            f"ifNull(dynamicElement({value}, 'UInt64'), "
-            f"accurateCastOrNull(dynamicElement({value}, 'Int64'), 'UInt64'))"
+            f"ifNull(dynamicElement({value}, 'UInt64'), accurateCastOrNull(dynamicElement({value}, 'Int64'), 'UInt64'))"
         )
     return f"dynamicElement({value}, 'Int64')"
 
@@ -184,9 +183,7 @@ def checks(contract: Contract) -> list[Check]:
 
 def _absent(field: Field) -> str | None:
     """Condition under which the absence of an optional field is an error; None for required and free fields."""
-    conditions = [
-        f"(r.{other} IN ({', '.join(map(quote, values))}))" for other, values in field.required_when.items()
-    ]
+    conditions = [f"(r.{other} IN ({', '.join(map(quote, values))}))" for other, values in field.required_when.items()]
     return " OR ".join(conditions) or None
 
 
