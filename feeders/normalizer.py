@@ -157,7 +157,8 @@ class Normalizer:
         self.lag_ms = 0.0  # receive time minus event time of the last update
         self.rows: list[Row] = []
         self._resync = resync or (lambda _symbol, _reason: None)
-        self._decode = venue.decoder().decode
+        self._decoder = venue.decoder()
+        self._decode = self._decoder.decode
         self._states: dict[str, _State] = {}
         self._heard: dict[str, int] = {}  # connection -> last message, us
         self._stale_after = int(venue.stale_after * 1e6)
@@ -177,7 +178,8 @@ class Normalizer:
         self.counts["messages"] += 1
         if raw.kind in ("connect", "disconnect"):
             if raw.kind == "disconnect":
-                self._heard.pop(conn)
+                del self._heard[conn]
+            self._decoder.connected(conn)
             for state in self._on(conn):
                 self._invalidate(state, "disconnect", now)
             return
@@ -278,7 +280,8 @@ class Normalizer:
 
     def _apply(self, state: _State, update: BookUpdate, now: int) -> None:
         """Change a valid book; the window before is published once this update has proved that nothing is missing."""
-        window = update.event_time - update.event_time % self.options.window_ms
+        event_time = update.event_time or state.event_time
+        window = event_time - event_time % self.options.window_ms
         row = None
         if window > state.window or window < state.window - CLOCK_STEP:
             if state.opened:
@@ -302,10 +305,11 @@ class Normalizer:
         if state.first_seq < 0:
             # The first update after a REST snapshot begins before it.
             state.first_seq = max(update.first_seq, state.last_seq + 1)
-        state.last_seq = update.last_seq
-        state.event_time = update.event_time
+        # Where the venue numbers nothing, a time stands in: it must not go back.
+        state.last_seq = update.last_seq if update.prev_seq >= 0 else max(update.last_seq, state.last_seq)
+        state.event_time = event_time
         state.receive_time = now
-        self.lag_ms = now / 1000 - update.event_time
+        self.lag_ms = now / 1000 - event_time
 
     def _sound(self, state: _State, update: BookUpdate, now: int) -> bool:
         """Trim, and check that the book is one the venue could have; if not it is invalid from here on."""

@@ -13,6 +13,9 @@ from feeders.events import Event, Raw
 class Decoder(Protocol):
     """What one venue says, turned into events. A decoder may keep state of its connections (their sequence numbers)."""
 
+    def connected(self, conn: str) -> None:
+        """A new connection begins under this name: forget the one before."""
+
     def decode(self, raw: Raw) -> Iterable[Event]:
         """The events of one received message; empty for what is no market data."""
 

@@ -58,6 +58,9 @@ _anything = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 class BinanceDecoder:
     """Messages of the combined stream `{"stream": ..., "data": {...}}` and REST depth snapshots."""
 
+    def connected(self, conn: str) -> None:
+        """Nothing is remembered of a connection."""
+
     def decode(self, raw: Raw) -> Iterable[Event]:
         """Book updates, snapshots and trades; other streams give nothing."""
         data = raw.data

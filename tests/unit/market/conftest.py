@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -11,9 +10,6 @@ import pytest
 
 from feeders.events import Raw
 from feeders.replay import recording
-
-ROOT = Path(__file__).resolve().parents[3]
-CAPTURES = Path(os.environ.get("CHCTL_CAPTURES", ROOT.parent / "shared" / "data"))
 
 FILES = {
     "binance": "binance/spot_btcusdt_20240808.jsonl.gz",
@@ -30,14 +26,11 @@ def _read(path: Path) -> tuple[Raw, ...]:
 
 
 @pytest.fixture(scope="session")
-def recorded() -> Iterator[Callable[[str], tuple[Raw, ...]]]:
+def recorded(captures: Path) -> Iterator[Callable[[str], tuple[Raw, ...]]]:
     """What a venue sent, by the venue's name; skips where the captures are not at hand."""
 
     def read(venue: str) -> tuple[Raw, ...]:
-        path = CAPTURES / FILES[venue]
-        if not path.exists():
-            pytest.skip(f"no capture at {path}: set CHCTL_CAPTURES")
-        return _read(path)
+        return _read(captures / FILES[venue])
 
     yield read
     _read.cache_clear()
