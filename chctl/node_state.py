@@ -20,7 +20,9 @@ def opened(settings: Settings, open_client: Callable[[], Client] | None = None) 
     client = open_client() if open_client else connect(settings, database="")
     try:
         database = settings.clickhouse_database
-        if client.query(f"SELECT count() FROM system.databases WHERE name = {quote_string(database)}").result_rows[0][0]:
+        if client.query(f"SELECT count() FROM system.databases WHERE name = {quote_string(database)}").result_rows[0][
+            0
+        ]:
             client.database = database
         yield client
     finally:
