@@ -15,6 +15,8 @@ from chctl.clickhouse import connect
 from chctl.node import broker
 from chctl.node.run import NodeProcess, start_process
 from chctl.settings import PROJECT_DIR, Settings
+from tests.kafka import server as kafka_server
+from tests.kafka.server import ApacheKafka
 
 # --- node and broker --------------------------------------------------------------------------------------------------
 
@@ -87,6 +89,33 @@ def topic(node: NodeProcess) -> Callable[..., str]:
         return unique
 
     return create
+
+
+# --- Apache Kafka -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def apache_kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """One Apache Kafka for the whole run, started by the first test that asks for it."""
+    if lacking := kafka_server.missing():
+        reason = f"Apache Kafka needs {lacking}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{reason}: required in CI")
+        pytest.skip(reason)
+    server = ApacheKafka(tmp_path_factory.mktemp("kafka"))
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def apache_kafka(apache_kafka_server: ApacheKafka) -> ApacheKafka:
+    """The shared Apache Kafka, running: a test may stop(), kill(), pause() and start() it, the next finds it up."""
+    apache_kafka_server.resume()
+    if not apache_kafka_server.running:
+        apache_kafka_server.start()
+    return apache_kafka_server
 
 
 # --- recorded data ----------------------------------------------------------------------------------------------------
