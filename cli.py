@@ -5,8 +5,10 @@ Imports of heavy parts stand inside the functions, so that `chctl --help` stays 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -201,20 +203,281 @@ def beacon() -> None:
 @feed.command("alerts")
 def feed_alerts(
     webhook: Annotated[str, typer.Option(help="URL that gets every alert; default CHCTL_WEBHOOK_URL.")] = "",
+    routes: Annotated[Path | None, typer.Option(help="Routing file; default CHCTL_ALERTS_ROUTES.")] = None,
 ) -> None:
     """Deliver alerts from the topic and the outbox to the channels, and record every attempt.
 
-    Several may run: one delivers, the others stand by. Secrets come from CHCTL_WEBHOOK_SECRET or the secrets directory.
+    Several may run: one delivers, the others stand by. Secrets come from files of the secrets directory or from
+    CHCTL_ variables, never from options.
     """
     from chctl.settings import settings
     from feeders import alerts
+    from feeders.alerting import routing
+    from feeders.channels.build import single
 
     s = settings()
+    file = routes or (None if webhook else s.alerts_routes)
     url = webhook or s.webhook_url
-    if not url:
-        typer.echo("nowhere to deliver to: give --webhook URL or set CHCTL_WEBHOOK_URL", err=True)
+    if not file and not url:
+        typer.echo("nowhere to deliver to: give --webhook URL or --routes FILE", err=True)
         raise typer.Exit(2)
-    alerts.main(s, url)
+    try:
+        alerts.main(s, routing.load(file) if file else single(url))
+    except ValueError as error:  # the routing file or a secret
+        raise _fail(error) from None
+
+
+alerts_app = typer.Typer(
+    help="Look at alerts, take them on, hold them back, prove them afterwards.", no_args_is_help=True
+)
+rules_app = typer.Typer(
+    help="Tune the rules while they run: thresholds, owners, and who changed what.", no_args_is_help=True
+)
+app.add_typer(alerts_app, name="alerts")
+app.add_typer(rules_app, name="rules")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+By = Annotated[str, typer.Option("--by", help="Who; default the user of this shell.")]
+Note = Annotated[str, typer.Option("--note", help="Why, for the record.")]
+AlertId = Annotated[str, typer.Argument(help="An alert_id, or enough of its beginning.")]
+
+
+@contextmanager
+def _node() -> Iterator[Any]:
+    """A client on the node of the settings; what goes wrong is said on stderr, exit code 1."""
+    from clickhouse_connect.driver.exceptions import Error
+
+    from chctl.clickhouse import connect
+    from chctl.settings import settings
+
+    try:
+        with connect(settings()) as client:
+            yield client
+    except (Error, ValueError) as error:
+        raise _fail(error) from None
+
+
+def _me(by: str) -> str:
+    import getpass
+
+    return by or getpass.getuser()
+
+
+@alerts_app.command("list")
+def alerts_list(
+    everything: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
+    limit: Annotated[int, typer.Option(help="At most so many, newest first.")] = 100,
+    json: Json = False,
+) -> None:
+    """Show what fires now, who took it on and what is silenced."""
+    from chctl import alerts, answers
+
+    columns = ["alert_id", "severity", "rule", "entity", "raised_time", "summary", "acked_by"]
+    columns += ["resolved_time", "delivered", "failed"] if everything else ["told", "silenced"]
+    with _node() as client:
+        rows = alerts.listed(client, everything=everything, limit=limit)
+    answers.show(rows, json=json, columns=columns, nothing="nothing fires")
+
+
+@alerts_app.command("show")
+def alerts_show(alert_id: AlertId, json: Json = False) -> None:
+    """Show one alert with its evidence, every attempt to tell somebody, acknowledgements and resolution."""
+    from chctl import alerts, answers
+
+    with _node() as client:
+        row = alerts.shown(client, alert_id)
+    if json:
+        answers.show([row], json=True)
+        return
+    lists = {name: row.pop(name) for name in ("acknowledgements", "attempts")}
+    answers.show([{"field": name, "value": answers.text(value)} for name, value in row.items()], json=False)
+    for name, rows in lists.items():
+        typer.echo(f"\n{name}")
+        answers.show(rows, json=False, nothing="none")
+
+
+@alerts_app.command("ack")
+def alerts_ack(alert_id: AlertId, note: Note = "", by: By = "") -> None:
+    """Take an alert on: its repeats and escalation stop, and channels that know acknowledgement are told."""
+    from chctl import alerts
+
+    with _node() as client:
+        typer.echo(f"{alerts.acknowledge(client, alert_id, _me(by), note)} taken on by {_me(by)}")
+
+
+@alerts_app.command("resolve")
+def alerts_resolve(
+    alert_id: AlertId, why: Annotated[str, typer.Option(help="For the record and the channels.")], by: By = ""
+) -> None:
+    """Resolve an alert by hand; whoever was told that it fires is told that it ended."""
+    from chctl import alerts
+
+    with _node() as client:
+        typer.echo(f"{alerts.resolve(client, alert_id, _me(by), why)} resolved by {_me(by)}")
+
+
+@alerts_app.command("silence")
+def alerts_silence(
+    matchers: Annotated[list[str] | None, typer.Argument(help="field=glob; all must fit. symbol=BTC* rule=x")] = None,
+    lasts: Annotated[str, typer.Option("--for", help="How long: 90s, 15m, 4h, 2d.")] = "",
+    why: Annotated[str, typer.Option(help="The reason.")] = "",
+    starts: Annotated[str, typer.Option("--in", help="Begin only after this time: 30m.")] = "",
+    maintenance: Annotated[bool, typer.Option(help="A maintenance window; may be without matchers.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="Show those in force and to come.")] = False,
+    lift: Annotated[str, typer.Option(help="End the silence of this name now.")] = "",
+    by: By = "",
+    json: Json = False,
+) -> None:
+    """Hold pages back for a while. Alerts are raised and kept all the same; what still fires then is told then."""
+    from chctl import alerts, answers
+
+    with _node() as client:
+        if lift:
+            alerts.lift(client, lift, _me(by))
+        elif not show:
+            silence_id = alerts.silence(
+                client,
+                matchers or [],
+                lasts=lasts or "0s",
+                why=why,
+                who=_me(by),
+                maintenance=maintenance,
+                starts=starts,
+            )
+            typer.echo(f"silence {silence_id}; end it with `chctl alerts silence --lift {silence_id}`", err=True)
+        answers.show(alerts.silences(client), json=json, nothing="nothing is silenced")
+
+
+@alerts_app.command("route")
+def alerts_route(
+    fields: Annotated[list[str], typer.Argument(help="field=value of an alert, e.g. rule=liquidity_drop")],
+    routes: Annotated[Path | None, typer.Option(help="Routing file; default CHCTL_ALERTS_ROUTES.")] = None,
+    test: Annotated[bool, typer.Option("--test", help="What this command does; nothing is sent.")] = True,  # noqa: ARG001
+    json: Json = False,
+) -> None:
+    """Show where an alert with these fields would go, when, and which route says so. Nothing is sent."""
+    from chctl import alerts, answers
+    from chctl.settings import settings
+    from feeders.alerting import routing
+
+    file = routes or settings().alerts_routes
+    if not file:
+        typer.echo("which routing file? Give --routes FILE or set CHCTL_ALERTS_ROUTES", err=True)
+        raise typer.Exit(2)
+    try:
+        rows = alerts.route(routing.load(file), fields)
+    except ValueError as error:
+        raise _fail(error) from None
+    answers.show(rows, json=json, nothing="nowhere")
+
+
+@alerts_app.command("test")
+def alerts_test(
+    channel: Annotated[str, typer.Argument(help="A channel of the routing file.")],
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the record.")] = 30.0,
+    by: By = "",
+    json: Json = False,
+) -> None:
+    """Send a test alert the whole way (outbox, feeder, channel) and show its record; exit code 1 if it got lost."""
+    from chctl import alerts, answers
+
+    with _node() as client:
+        rows = alerts.test_channel(client, channel, _me(by), timeout=timeout)
+    answers.show(rows, json=json)
+    if not any(row["outcome"] == "delivered" for row in rows):
+        raise typer.Exit(1)
+
+
+@alerts_app.command("stats")
+def alerts_stats(
+    since: Annotated[str, typer.Option(help="Over how long: 90m, 24h, 7d.")] = "24h", json: Json = False
+) -> None:
+    """Count alerts per rule and outcomes per channel, with the time from the outbox to acceptance."""
+    from chctl import alerts, answers
+
+    with _node() as client:
+        found = alerts.stats(client, since)
+    if json:
+        answers.show([found], json=True)
+        return
+    answers.show(found["rules"], json=False, nothing=f"no alert within {since}")
+    answers.show(found["channels"], json=False, nothing="no delivery")
+    typer.echo(f"open {found['open']}, unacknowledged {found['unacknowledged']}, silences {found['silences']}")
+    feeder = found["feeder"]
+    typer.echo(f"feeder {feeder['owner']}, {feeder['beat_age_s']:.1f} s ago" if feeder else "no feeder ever ran")
+
+
+@rules_app.command("list")
+def rules_list(
+    rule: Annotated[str, typer.Argument(help="Only this rule.")] = "",
+    owners: Annotated[bool, typer.Option("--owners", help="Owners, severity and runbooks instead.")] = False,
+    json: Json = False,
+) -> None:
+    """Show the thresholds in force: per rule and parameter, for all (*) or for one entity."""
+    from chctl import answers, rules
+
+    with _node() as client:
+        rows = rules.owners(client) if owners else rules.listed(client, rule)
+    answers.show(rows, json=json)
+
+
+@rules_app.command("set")
+def rules_set(
+    rule: Annotated[str, typer.Argument(help="Name of the file in views/alerts.")],
+    parameter: Annotated[str, typer.Argument(help="As `chctl rules list` shows.")],
+    value: Annotated[float, typer.Argument(help="In the parameter's unit.")],
+    note: Note,
+    scope: Annotated[str, typer.Option(help="One entity, e.g. binance:BTCUSDT, instead of all.")] = "*",
+    by: By = "",
+) -> None:
+    """Change a threshold; the rule reads it within two seconds, no DDL."""
+    from chctl import rules
+
+    with _node() as client:
+        rules.change(client, rule, parameter, value, scope=scope, by=_me(by), note=note)
+    typer.echo(f"{rule} {parameter} = {value:g} for {scope}")
+
+
+@rules_app.command("reset")
+def rules_reset(
+    rule: Annotated[str, typer.Argument(help="Name of the rule.")],
+    parameter: Annotated[str, typer.Argument(help="Only this one; default all of the scope.")] = "",
+    scope: Annotated[str, typer.Option(help="As it was set.")] = "*",
+    note: Note = "",
+    by: By = "",
+    json: Json = False,
+) -> None:
+    """Undo changes: an entity's own value goes away, the value for all returns to the one it was shipped with."""
+    from chctl import answers, rules
+
+    with _node() as client:
+        rows = rules.reset(client, rule, parameter, scope=scope, by=_me(by), note=note)
+    answers.show(rows, json=json, columns=["rule", "scope", "parameter", "was", "value"], nothing="nothing to undo")
+
+
+@rules_app.command("history")
+def rules_history(rule: Annotated[str, typer.Argument(help="Only this rule.")] = "", json: Json = False) -> None:
+    """Show every change of a threshold: when, who, why."""
+    from chctl import answers, rules
+
+    with _node() as client:
+        answers.show(rules.history(client, rule), json=json)
+
+
+@rules_app.command("own")
+def rules_own(
+    rule: Annotated[str, typer.Argument(help="Name of the rule.")],
+    owner: Annotated[str | None, typer.Option(help="Team or person.")] = None,
+    severity: Annotated[str | None, typer.Option(help="info, warning or critical in place of the rule's own.")] = None,
+    runbook: Annotated[str | None, typer.Option(help="One line or a link: what to do first.")] = None,
+    dashboard: Annotated[str | None, typer.Option(help="Path or URL; pages link to it.")] = None,
+    by: By = "",
+) -> None:
+    """Say who owns a rule, how loud it is and what to do when it fires; every page carries it."""
+    from chctl import rules
+
+    with _node() as client:
+        rules.own(client, rule, _me(by), owner=owner, severity=severity, runbook=runbook, dashboard=dashboard)
 
 
 # --- operations -------------------------------------------------------------------------------------------------------

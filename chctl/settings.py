@@ -67,6 +67,12 @@ class Settings(BaseSettings):
         default="", description="Networks beside public ones, e.g. 127.0.0.1/32,::1/128."
     )
     webhook_timeout_s: float = Field(default=10.0, description="One attempt, from DNS to status line.")
+    alerts_topic: str = Field(default="alerts", description="The fast path from the outbox to the feeder.")
+    alerts_routes: Path | None = Field(default=None, description="Routing file: which alert goes to which channel.")
+    dashboard_url: str = Field(default="", description="Grafana's address, for the link in every page.")
+    mongo_uri: SecretStr = Field(default=SecretStr(""), description="MongoDB with the accounts; empty: no enrichment.")
+    mongo_deadline_s: float = Field(default=0.25, description="A page waits no longer for the account.")
+    alerts_review_s: float = Field(default=2.0, description="How often repeats, escalation and silences are looked at.")
     alerts_lookback_s: int = Field(default=86_400, description="Alerts raised before that are history: nobody is told.")
     alerts_sweep_s: float = Field(default=1.0, description="How often the outbox is searched for what Kafka lost.")
     alerts_lease_s: float = Field(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 Severity = Literal["info", "warning", "critical"]
-Status = Literal["firing", "resolved"]
+#: `acknowledged` is no row of the outbox: it is what `chctl alerts ack` makes the feeder tell channels that know it.
+Status = Literal["firing", "acknowledged", "resolved"]
 
 #: What one row of alert_deliveries says. `queued` is written for every message of an alert before the first is sent, so
 #: that whoever follows a killed feeder sends the very same messages under the very same keys.
@@ -63,14 +64,29 @@ def idempotency_key(alerts: Iterable[Alert], channel: str, step: int = 0) -> str
     return f"msg_{hashed.hexdigest()[:40]}"
 
 
+class RuleInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Who owns a rule, what to do first when it fires, how loud it is ("" as the rule says): a row of `rule_owners`."""
+
+    rule: str = ""
+    owner: str = ""
+    severity: str = ""
+    runbook: str = ""
+    dashboard: str = ""
+
+
 class Page(msgspec.Struct, kw_only=True):
-    """One message to one channel about one alert, or about many of a storm."""
+    """One message to one channel about one alert, or about many of a storm.
+
+    `rule` and `account` say what is known beside the first alert; they are no part of the key.
+    """
 
     channel: str
     alerts: tuple[Alert, ...]
     step: int = 0
     key: str = ""
     attempt: int = 0  # attempts already recorded, of this feeder or of one before it
+    rule: RuleInfo = RuleInfo()
+    account: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self.key = self.key or idempotency_key(self.alerts, self.channel, self.step)

@@ -6,16 +6,19 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
-from feeders.alerting.model import Alert, Attempt
+from feeders.alerting.model import Alert, Attempt, RuleInfo
+from feeders.alerting.silences import IN_FORCE, Silence
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 #: The columns of an alert as the topic spells them: times in milliseconds.
 _ALERT = """
@@ -72,6 +75,39 @@ ORDER BY raised_time, status, alert_id
 """
 
 
+#: What fires now, with whom it was told; see views/alerts/alerts_open.sql.
+OPEN = f"""
+SELECT
+    {_ALERT.replace("alerts.", "alerts_open.").strip()},
+    acked_by,
+    toUnixTimestamp64Milli(alerts_open.acked_time) AS acked_time,
+    arrayMap(page -> (page.1, page.2, page.3, toUnixTimestamp64Milli(page.4), page.5), alerts_open.pages) AS pages
+FROM alerts_open
+WHERE alerts_open.raised_time > now64(3) - toIntervalSecond({{lookback:UInt32}})
+ORDER BY raised_time, alert_id
+"""
+
+OWNERS = "SELECT rule, owner, severity, runbook, dashboard FROM rule_owners FINAL"
+
+
+class Told(msgspec.Struct, frozen=True, array_like=True):
+    """The latest page about an alert to one channel ("" for: to nobody); `time` in milliseconds UTC."""
+
+    channel: str
+    status: str
+    step: int
+    time: int
+    outcome: str
+
+
+class Open(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert that fires now, who acknowledged it ("" for nobody) and what was told to whom."""
+
+    alert: Alert
+    acked_by: str
+    told: list[Told]
+
+
 class Progress(msgspec.Struct, frozen=True, array_like=True):
     """What the record says about one alert in one message to one channel."""
 
@@ -99,6 +135,29 @@ class Outbox:
     def progress(self) -> list[Progress]:
         rows = self.client.query(ATTEMPTED, parameters={"lookback": self.lookback}).result_rows
         return [msgspec.convert(row, Progress, strict=False) for row in rows]
+
+    def open(self) -> list[Open]:
+        result = self.client.query(OPEN, parameters={"lookback": self.lookback})
+        rows = [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
+        return [
+            Open(
+                alert=msgspec.convert(row, Alert, strict=False),
+                acked_by=row["acked_by"],
+                told=msgspec.convert(row["pages"], list[Told], strict=False),
+            )
+            for row in rows
+        ]
+
+    def silences(self) -> list[Silence]:
+        return self._rows(IN_FORCE, Silence)
+
+    def owners(self) -> dict[str, RuleInfo]:
+        return {info.rule: info for info in self._rows(OWNERS, RuleInfo)}
+
+    def _rows(self, statement: str, kind: type[T]) -> list[T]:
+        result = self.client.query(statement)
+        rows = [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
+        return [msgspec.convert(row, kind, strict=False) for row in rows]
 
     def _alerts(self, statement: str) -> list[Alert]:
         result = self.client.query(statement, parameters={"lookback": self.lookback})

@@ -11,6 +11,8 @@ class Channel(Protocol):
     """One destination. `send` makes one attempt, never raises for what the far end does, and never retries."""
 
     name: str
+    #: Whether an acknowledgement is worth a message here.
+    acknowledges: bool
 
     async def send(self, page: Page) -> Result: ...
 

@@ -15,7 +15,9 @@ from feeders.alerting.model import Page, Result
 
 
 class Webhook:
-    """POSTs a page as JSON: {"type": "alert.firing", "timestamp", "data": {"alerts": [...], "count"}}."""
+    """POSTs a page as JSON: {"type": "alert.firing", "timestamp", "data": {"alerts": [...], "count", ...}}."""
+
+    acknowledges = True
 
     def __init__(self, name: str, url: str, egress: Egress, *, secret: str = "") -> None:
         self.name, self._url, self._egress = name, url, egress
@@ -28,7 +30,15 @@ class Webhook:
             {
                 "type": f"alert.{first.status}",
                 "timestamp": raised.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-                "data": {"channel": self.name, "step": page.step, "count": len(page.alerts), "alerts": page.alerts},
+                "data": {
+                    "channel": self.name,
+                    "step": page.step,
+                    "count": len(page.alerts),
+                    "owner": page.rule.owner,
+                    "runbook": page.rule.runbook,
+                    "account": page.account,
+                    "alerts": page.alerts,
+                },
             }
         )
 

@@ -1,0 +1,47 @@
+"""How reading commands answer: JSON for programs, a table for people; both on stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from clickhouse_connect.driver.client import Client
+from rich.console import Console
+from rich.table import Table
+
+Row = dict[str, Any]
+
+
+def select(client: Client, statement: str, **parameters: object) -> list[Row]:
+    """The rows of a query as dictionaries."""
+    result = client.query(statement, parameters=parameters)
+    return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
+
+
+def show(rows: Sequence[Row], *, json: bool, columns: Sequence[str] = (), nothing: str = "nothing") -> None:
+    """Print rows: with `json` one JSON array, else a table of `columns` (all of them when none are named)."""
+    if json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(rows)).decode() + "\n")
+        return
+    if not rows:
+        sys.stdout.write(nothing + "\n")
+        return
+    console = Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty())
+    table = Table(box=None, pad_edge=False)
+    for column in columns or rows[0]:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(text(row[column]) for column in columns or row))
+    console.print(table)
+
+
+def text(value: object) -> str:
+    """One cell."""
+    if isinstance(value, datetime):
+        return "" if value.timestamp() == 0 else f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(value)

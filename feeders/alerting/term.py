@@ -1,0 +1,338 @@
+"""One holding of the lease: what is to be told to whom, decided from the record, put on record, then sent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+import structlog
+from clickhouse_connect.driver.exceptions import Error
+from prometheus_client import Counter, Gauge, Histogram
+
+from chctl import clickhouse, kafka
+from chctl.settings import Settings
+from feeders.alerting.dispatch import Lane, Policy, rows
+from feeders.alerting.enrichment import Accounts
+from feeders.alerting.model import Alert, Attempt, Page, Result, RuleInfo
+from feeders.alerting.outbox import Open, Outbox, Recorder
+from feeders.alerting.routing import Destination, Group, Routing
+from feeders.alerting.silences import Silence, silenced
+from feeders.alerting.storms import Storms
+from feeders.alerting.topic import Batch, TopicReader
+from feeders.channels import Channel
+
+log = structlog.get_logger()
+
+
+ATTEMPTS = Counter("chctl_alert_attempts_total", "Attempts to deliver an alert.", ["channel", "outcome"])
+LATENCY = Histogram(
+    "chctl_alert_delivery_seconds",
+    "From the row in the outbox to its acceptance by a channel.",
+    ["channel"],
+    buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 900),
+)
+PENDING = Gauge("chctl_alert_pages_pending", "Pages submitted and not finished.", ["channel"])
+
+#: Channel name to channel and policy: what a feeder can reach.
+Channels = Mapping[str, tuple[Channel, Policy]]
+Key = tuple[str, str]
+
+#: Stands for the idempotency key of an alert that waits for the page of its storm.
+HELD = "held"
+Submitted = dict[Key, list[asyncio.Task[None]]]
+
+
+class Term:
+    """Begins with what is unfinished on record, forgets everything at its end."""
+
+    def __init__(
+        self,
+        s: Settings,
+        channels: Channels,
+        routing: Routing,
+        recorder: Recorder,
+        owner: str,
+        may_send: Callable[[], bool],
+        accounts: Accounts | None = None,
+    ) -> None:
+        self._s, self._routing, self._recorder, self._owner, self._accounts = s, routing, recorder, owner, accounts
+        self._channels = channels
+        self._lanes = {
+            name: Lane(channel, policy, recorder, feeder=owner, may_send=may_send, on_attempt=_measure)
+            for name, (channel, policy) in channels.items()
+        }
+        for name, lane in self._lanes.items():
+            PENDING.labels(name).set_function(partial(len, lane.tasks))
+        self._seen: dict[Key, int] = {}  # to raised_time, so that it can be forgotten in time
+        self._told: dict[str, set[str]] = {}  # alert_id to the channels that know, or will know, that it fires
+        self._keys: set[str] = set()  # idempotency keys of everything submitted
+        self._storms = Storms()
+        self._silences: list[Silence] = []
+        self._owners: dict[str, RuleInfo] = {}
+        self._batches: list[Batch] = []
+        self._wake = asyncio.Event()
+        self._outbox: Outbox | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while not await self._recover():
+            await asyncio.sleep(0.5)
+        topic = self._s.alerts_topic
+        reader = TopicReader(kafka.consumer_config(self._s, f"chctl.alerts.{topic}"), topic, self._on_batch)
+        reader.start()
+        look_again = 0.0
+        try:
+            while True:
+                await self._round()
+                if time.monotonic() >= look_again:
+                    look_again = time.monotonic() + self._s.alerts_review_s
+                    await self._review()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), self._s.alerts_sweep_s)
+        finally:
+            await reader.close()
+
+    async def close(self, timeout: float) -> None:
+        """Let attempts under way end within `timeout` seconds; what is unfinished stays on record as queued."""
+        await asyncio.gather(*(lane.drain(timeout) for lane in self._lanes.values()))
+
+    # --- what is new
+
+    def _on_batch(self, batch: Batch) -> None:
+        self._batches.append(batch)
+        self._wake.set()
+
+    async def _round(self) -> None:
+        """Take on what the topic brought and what the outbox holds besides, in the order in which it was raised."""
+        self._wake.clear()
+        batches, self._batches = self._batches, []
+        found = await self._read(Outbox.unseen) or []
+        oldest = int((time.time() - self._s.alerts_lookback_s) * 1000)
+        alerts = {alert.key: alert for alert in [*(a for batch in batches for a in batch.alerts), *found]}
+        fresh = sorted(
+            (alert for alert in alerts.values() if alert.key not in self._seen and alert.raised_time > oldest),
+            key=lambda alert: alert.order,
+        )
+        tasks = await self._take_on(fresh)
+        for batch in batches:
+            # An alert of an earlier batch needs no wait here: that batch is committed first.
+            _when_all([task for alert in batch.alerts for task in tasks.get(alert.key, [])], batch)
+        if len(self._seen) > 100_000:
+            self._seen = {key: raised for key, raised in self._seen.items() if raised > oldest}
+            self._told = {alert_id: told for alert_id, told in self._told.items() if (alert_id, "firing") in self._seen}
+
+    async def _take_on(self, alerts: list[Alert]) -> Submitted:
+        """Plan the pages of new alerts and of windows that are over, then submit them."""
+        pages: list[Page] = []
+        plan: list[Attempt] = []
+        now = time.monotonic()
+        for alert in alerts:
+            self._seen[alert.key] = alert.raised_time
+            alert = self._as_owned(alert)
+            if alert.status == "resolved" and (alert.alert_id, "firing") in self._seen:
+                # Whoever was told that it fires is told that it ended, silence or not; nobody else is.
+                told = self._told.pop(alert.alert_id, set())
+                destinations = [Destination(channels=tuple(sorted(told)), path="")] if told else []
+                reason = "nobody was told that it fires"
+            else:
+                destinations, reason = self._destinations(alert), "no channel left"
+                if silence := silenced(alert, self._silences):
+                    destinations, reason = [], silence.says()
+            if not any(found.channels for found in destinations):
+                plan += self._nobody(alert, reason)
+            for found in destinations:
+                for name in found.channels:
+                    if name not in self._lanes:
+                        plan += self._nobody(alert, f"no channel is called {name}")
+                        continue
+                    if alert.status == "firing":
+                        self._told.setdefault(alert.alert_id, set()).add(name)
+                    group = self._group(alert, found)
+                    ready = [Page(channel=c, alerts=of) for c, of in self._storms.add(name, group, alert, now)]
+                    pages += ready
+                    if not any(alert in page.alerts for page in ready):
+                        # It waits for its storm's page: said on record, for it has no key before that.
+                        plan += rows(Page(channel=name, alerts=(alert,), key=HELD), "queued", feeder=self._owner)
+        pages += [Page(channel=channel, alerts=of) for channel, of in self._storms.due(now)]
+        return await self._submit(pages, plan)
+
+    async def _submit(self, pages: Iterable[Page], plan: list[Attempt]) -> Submitted:
+        """Put the plan on record, then hand it to the lanes. What was submitted before is left out."""
+        pages = [page for page in pages if page.key not in self._keys]
+        self._keys.update(page.key for page in pages)
+        plan += [row for page in pages for row in rows(page, "queued", feeder=self._owner)]
+        if plan:
+            # Neither a node nor an account database that does not answer delays a page by more than a moment.
+            enriched = asyncio.gather(*(self._enrich(page) for page in pages))
+            await asyncio.wait([self._recorder.write(plan), enriched], timeout=1.0)
+        tasks: Submitted = {}
+        for page in pages:
+            task = self._lanes[page.channel].submit(page)
+            for alert in page.alerts:
+                tasks.setdefault(alert.key, []).append(task)
+        return tasks
+
+    async def _enrich(self, page: Page) -> None:
+        alert = page.alerts[0]
+        page.rule = self._owners.get(alert.rule) or RuleInfo(rule=alert.rule)
+        if self._accounts and alert.user_id:
+            page.account = await self._accounts.get(alert.user_id)
+
+    # --- who
+
+    def _as_owned(self, alert: Alert) -> Alert:
+        owned = self._owners.get(alert.rule)
+        if owned and owned.severity in ("info", "warning", "critical"):
+            return msgspec.structs.replace(alert, severity=owned.severity)
+        return alert
+
+    def _destinations(self, alert: Alert) -> list[Destination]:
+        """As the tree says; the alert about a failed channel never by that channel, and by the fallback besides."""
+        if alert.rule == "channel_test":  # of `chctl alerts test`: to the channel it names, and to no other
+            return [Destination(channels=(alert.entity.removeprefix("channel:"),), path="test")]
+        destinations = self._routing.destinations(alert)
+        if alert.rule == "delivery_failed":
+            broken = alert.entity.removeprefix("channel:")
+            known = {name for found in destinations for name in found.channels}
+            if self._routing.fallback and self._routing.fallback not in known:
+                destinations.append(Destination(channels=(self._routing.fallback,), path="fallback"))
+            destinations = [
+                found.model_copy(update={"channels": tuple(name for name in found.channels if name != broken)})
+                for found in destinations
+            ]
+        return destinations
+
+    def _group(self, alert: Alert, found: Destination) -> Group:
+        if alert.status == "resolved" and not found.path:
+            first = next(iter(self._destinations(alert)), None)
+            return first.group if first else found.group
+        return found.group
+
+    def _nobody(self, alert: Alert, reason: str) -> list[Attempt]:
+        log.info("nobody is told", alert_id=alert.alert_id, status=alert.status, reason=reason)
+        page = Page(channel="", alerts=(alert,))
+        return rows(page, "suppressed", feeder=self._owner, result=Result(outcome="failed", error=reason))
+
+    # --- what goes on
+
+    async def _review(self) -> None:
+        """Repeats, escalation, acknowledgements, silences that ended: from the record, so a restart changes nothing."""
+        silences, owners = await self._read(Outbox.silences), await self._read(Outbox.owners)
+        self._silences = self._silences if silences is None else silences
+        self._owners = self._owners if owners is None else owners
+        now = time.time() * 1000
+        pages = [page for each in await self._read(Outbox.open) or [] for page in self._again(each, now)]
+        await self._submit([page for page in pages if page.channel in self._lanes], [])
+
+    def _again(self, each: Open, now: float) -> list[Page]:
+        alert = self._as_owned(each.alert)
+        firing = {told.channel: told for told in each.told if told.status == "firing"}
+        if alert.key not in self._seen or not firing:
+            return []  # new, or under way: not yet on record
+        if each.acked_by:
+            acked = msgspec.structs.replace(alert, status="acknowledged", summary=f"taken on by {each.acked_by}")
+            knowing = [n for n in firing if n in self._channels and self._channels[n][0].acknowledges]
+            return [Page(channel=name, alerts=(acked,)) for name in knowing]
+        if silenced(alert, self._silences):
+            return []
+        pages = []
+        for found in self._destinations(alert):
+            for name in found.channels:
+                told = firing.get(name)
+                if told is None:  # a silence that ended before the alert did, or a channel new in the routing file
+                    pages.append(Page(channel=name, alerts=(alert,)))
+                elif told and told.outcome == "delivered" and found.repeat and now - told.time >= found.repeat * 1000:
+                    pages.append(Page(channel=name, alerts=(alert,), step=told.step + 1))
+            for escalation in found.escalate:
+                if now - alert.raised_time >= escalation.after * 1000:
+                    pages += [Page(channel=n, alerts=(alert,)) for n in escalation.channels if n not in firing]
+        for page in pages:
+            self._told.setdefault(alert.alert_id, set()).add(page.channel)
+        return pages
+
+    # --- what was left
+
+    async def _recover(self) -> bool:
+        """Read what is on record and go on with what has no end; False when the node cannot be asked."""
+        progress = await self._read(Outbox.progress)
+        unfinished = await self._read(Outbox.unfinished)
+        silences, owners = await self._read(Outbox.silences), await self._read(Outbox.owners)
+        if progress is None or unfinished is None or silences is None or owners is None:
+            return False
+        self._silences, self._owners = silences, owners
+        alerts = {alert.key: self._as_owned(alert) for alert in unfinished}
+        pages: dict[str, Page] = {}
+        now = int(time.time() * 1000)
+        sent = {(row.alert_id, row.status, row.channel) for row in progress if row.idempotency_key != HELD}
+        for row in progress:
+            if row.idempotency_key == HELD and (row.alert_id, row.status, row.channel) in sent:
+                continue
+            if row.status != "acknowledged":
+                self._seen[row.alert_id, row.status] = now
+            if row.is_final or row.status != "acknowledged":
+                self._keys.add(row.idempotency_key)  # an acknowledgement not yet told is planned again
+            if row.status == "firing" and row.channel:
+                self._told.setdefault(row.alert_id, set()).add(row.channel)
+            alert = alerts.get((row.alert_id, row.status))
+            if row.is_final or alert is None or row.channel not in self._lanes:
+                continue
+            if row.idempotency_key == HELD:
+                alone = Page(channel=row.channel, alerts=(alert,))
+                pages[alone.key] = alone
+                continue
+            page = pages.get(row.idempotency_key)
+            of = (*page.alerts, alert) if page else (alert,)
+            pages[row.idempotency_key] = Page(
+                channel=row.channel,
+                alerts=tuple(sorted(of, key=lambda each: each.order)),
+                step=row.step,
+                key=row.idempotency_key,
+                attempt=row.attempts,
+            )
+        await asyncio.gather(*(self._enrich(page) for page in pages.values()))
+        for page in sorted(pages.values(), key=lambda page: page.alerts[0].order):
+            self._keys.add(page.key)
+            self._lanes[page.channel].submit(page)
+        if pages:
+            log.info("going on with unfinished pages", count=len(pages))
+        return True
+
+    async def _read(self, query: Callable[[Outbox], Any]) -> Any:
+        """The answer of the node, or None when it has none just now."""
+
+        def read() -> Any:
+            self._outbox = self._outbox or Outbox(clickhouse.connect(self._s), self._s.alerts_lookback_s)
+            return query(self._outbox)
+
+        try:
+            return await asyncio.to_thread(read)
+        except (Error, OSError) as error:
+            log.warning("the node does not answer; going by the topic alone", error=str(error)[:300])
+            self._outbox = None
+            return None
+
+
+def _measure(page: Page, result: Result) -> None:
+    ATTEMPTS.labels(page.channel, result.outcome).inc(len(page.alerts))
+    if result.outcome == "delivered":
+        for alert in page.alerts:
+            LATENCY.labels(page.channel).observe(max(0.0, time.time() - alert.raised_time / 1000))
+
+
+def _when_all(tasks: list[asyncio.Task[Any]], batch: Batch) -> None:
+    waiting = {task for task in tasks if not task.done()}
+    if not waiting:
+        batch.done = True
+        return
+
+    def one(task: asyncio.Task[Any]) -> None:
+        waiting.discard(task)
+        batch.done = batch.done or not waiting
+
+    for task in list(waiting):
+        task.add_done_callback(one)
