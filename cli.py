@@ -128,9 +128,11 @@ def migrate(
     Runs pending migrations, then applies each file of views/ that changed. A second run changes nothing. See what it
     would do with `chctl plan`.
     """
+    from chctl import logs
     from chctl import migrate as m
     from chctl.settings import settings
 
+    logs.configure(settings())
     try:
         report = m.migrate(settings(), m.Options(wait, prune, tuple(overwrite or ()), interrupted))
     except m.ERRORS as error:
@@ -159,6 +161,94 @@ def plan(
         raise _fail(error) from None
     typer.echo(json.dumps(found.as_dict()) if json_ else p.show(found))
     raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def drift(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[OBJECT]...", help="Only these objects.")] = None,
+    json_: bool = typer.Option(False, "--json", help="One JSON array on stdout."),
+) -> None:
+    """Compare the live objects with what the files made of them, and show the difference.
+
+    Exit code 0: no difference, 2: there is one, 1: failed.
+    """
+    import json
+    from dataclasses import asdict
+
+    from chctl import drift as d
+    from chctl import migrate as m
+    from chctl.settings import settings
+
+    try:
+        found = d.drift(settings(), names or ())
+    except m.ERRORS as error:
+        raise _fail(error) from None
+    typer.echo(json.dumps([asdict(one) for one in found]) if json_ else d.show(found))
+    raise typer.Exit(2 if found else 0)
+
+
+@app.command()
+def adopt(name: str = typer.Argument(metavar="OBJECT", help="An object that `chctl drift` shows.")) -> None:
+    """Write a live edit of OBJECT back into its file, and record it as applied."""
+    from chctl import drift as d
+    from chctl import migrate as m
+    from chctl.settings import settings
+
+    try:
+        path = d.adopt(settings(), name)
+    except m.ERRORS as error:
+        raise _fail(error) from None
+    typer.echo(f"{path}: now as the node has it; commit it")
+
+
+@app.command()
+def history(
+    last: int = typer.Option(50, help="Statements to show; 0 shows all."),
+    json_: bool = typer.Option(False, "--json", help="One JSON array on stdout."),
+) -> None:
+    """Show which statement ran when, by whom and for how long, the oldest first."""
+    import json
+
+    from chctl import history as h
+    from chctl import migrate as m
+    from chctl.settings import settings
+
+    try:
+        rows = h.history(settings(), last)
+    except m.ERRORS as error:
+        raise _fail(error) from None
+    typer.echo(json.dumps(h.as_dicts(rows)) if json_ else h.show(rows))
+
+
+@app.command()
+def baseline(version: int = typer.Argument(help="Number of the last migration that the node already has.")) -> None:
+    """Take over a node that exists already: record migrations up to VERSION, and the views as they are, as applied.
+
+    Runs nothing. Views that differ from their files are shown and have to be adopted or corrected first.
+    """
+    from chctl import history as h
+    from chctl import migrate as m
+    from chctl.settings import settings
+
+    try:
+        names = h.baseline(settings(), version)
+    except m.ERRORS as error:
+        raise _fail(error) from None
+    typer.echo("\n".join(f"recorded {name}" for name in names))
+
+
+@app.command()
+def rollback(steps: int = typer.Option(1, min=1, help="How many migrations to undo.")) -> None:
+    """Undo the last migrations by their .down.sql; refused where one has none."""
+    from chctl import history as h
+    from chctl import migrate as m
+    from chctl.settings import settings
+
+    try:
+        names = h.rollback(settings(), steps)
+    except m.ERRORS as error:
+        raise _fail(error) from None
+    typer.echo("\n".join(f"undone {name}" for name in names) or "nothing is applied")
 
 
 @app.command()

@@ -34,6 +34,8 @@ def why_not_idempotent(sql: str) -> str | None:
     tokens = significant(sql)
     first = word(tokens[0]) if tokens else ""
     head = " ".join(word(t) for t in tokens[:12])
+    if first == "CREATE" and "TABLE" in head.split() and re.search(r"\bAS\s*\(?\s*(SELECT|WITH)\b", sql, re.IGNORECASE):
+        return "a second CREATE TABLE ... AS SELECT leaves a half-filled table: write CREATE, then INSERT"
     if first == "CREATE":
         return None if "IF NOT EXISTS" in head or "OR REPLACE" in head else "write CREATE ... IF NOT EXISTS"
     if first == "DROP":

@@ -93,14 +93,15 @@ class Cluster(ClickhouseCluster):
 
 
 @dataclass(frozen=True)
-class _Step:
-    """One statement of a pending migration."""
+class Step:
+    """One statement that clickhouse-migrations is about to run."""
 
     version: int
     path: str
     md5: str
     step: int
     sql: str
+    kind: str = "migration"  # or rollback
 
 
 class Runner:
@@ -108,10 +109,14 @@ class Runner:
 
     def __init__(self, client: Client, book: Book, lock: Lock) -> None:
         self.client, self.book, self.lock = client, book, lock
-        self.steps: deque[_Step] = deque()
+        self.steps: deque[Step] = deque()
         self.done: set[tuple[str, str, int]] = set()
         self.paths: dict[int, str] = {}
         self.recorded: list[str] = []
+
+    def expect(self, steps: Iterable[Step]) -> None:
+        """Say which statements clickhouse-migrations is about to run, so that they can be told from its own."""
+        self.steps = deque(steps)
 
     def run(self, sql: str, **what: Any) -> float:
         """Run one statement; returns seconds. Raises MigrateError, which names it."""
@@ -137,7 +142,7 @@ class Runner:
         if (str(step.version), step.md5, step.step) in self.done:
             log.info("already done by the run that stopped", path=step.path, step=step.step)
             return True
-        self.run(sql, kind="migration", **what)
+        self.run(sql, kind=step.kind, **what)
         return True
 
     def migrations_recorded(self, versions: list[dict[str, Any]]) -> None:
@@ -235,8 +240,8 @@ def _apply_migrations(
         log.warning(report.resumed)
     _settle(point, pending, runner, options.interrupted)
     runner.paths = {m.version: m.path for m in project.migrations}
-    runner.steps = deque(
-        _Step(m.version, m.path, m.md5, i + 1, sql)
+    runner.expect(
+        Step(m.version, m.path, m.md5, i + 1, sql)
         for m in pending
         for i, sql in enumerate(Migrator.script_to_statements(m.script, True))
     )

@@ -20,9 +20,8 @@ def opened(settings: Settings, open_client: Callable[[], Client] | None = None) 
     client = open_client() if open_client else connect(settings, database="")
     try:
         database = settings.clickhouse_database
-        if client.query(f"SELECT count() FROM system.databases WHERE name = {quote_string(database)}").result_rows[0][
-            0
-        ]:
+        sql = f"SELECT count() FROM system.databases WHERE name = {quote_string(database)}"
+        if client.query(sql).result_rows[0][0]:
             client.database = database
         yield client
     finally:

@@ -20,7 +20,7 @@ from chctl.cost import Cost, cost, sizes
 from chctl.node_state import describe, live_objects, object_names, opened, table_columns
 from chctl.project import MigrationFile, Project
 from chctl.settings import Settings
-from chctl.sqltext import SqlError, parse_object
+from chctl.sqltext import SqlError, headline, parse_object
 from chctl.views import View, apply_order
 
 #: Statements are sent to the node's parser in chunks well below ClickHouse's max_query_size of 256 KiB.
@@ -107,7 +107,7 @@ def make_plan(
         plan.refusals += unparsable(client, pending, touched)
     if touched and not plan.refusals:
         order = [v for v in apply_order(project.views) if v in touched]
-        plan_views(client, database, order, applied, plan, overwrite)
+        plan_views(client, database, order, applied, plan, {*overwrite, *half_done(book, applied)})
     gone = [a for name, a in applied.items() if name not in {v.name for v in project.views} and name in existing]
     if gone:
         plan_drops(client, database, gone, plan, prune)
@@ -124,6 +124,14 @@ def read(settings: Settings, *, prune: bool = False, open_client: Callable[[], C
     project = Project.read(settings.project_dir)
     with opened(settings, open_client) as client:
         return make_plan(client, settings.clickhouse_database, project, prune=prune, costs=True)
+
+
+def half_done(book: Book, applied: dict[str, Applied]) -> set[str]:
+    """Objects that a run began to change and did not record: what differs on the node is chctl's own work."""
+    if not applied:
+        return set()
+    rows = book.history("kind NOT IN ('migration', 'rollback')")
+    return {r.object for r in rows if r.object in applied and r.updated_at > applied[r.object].applied_at}
 
 
 def pending_migrations(
@@ -306,6 +314,5 @@ def show(plan: Plan) -> str:
 
 def _show_statement(sql: str, plan: Plan) -> Iterable[str]:
     found = plan.costs.get(sql, Cost("metadata"))
-    first, *more = [line for line in sql.strip().splitlines() if not line.lstrip().startswith("--")] or [""]
-    yield f"  [{found}] {first}{' ...' if more else ''}"
+    yield f"  [{found}] {headline(sql)}"
     yield from (f"  ! {risk}" for risk in found.risks)

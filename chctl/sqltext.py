@@ -94,6 +94,12 @@ def statements(script: str) -> list[Statement]:
     return found
 
 
+def headline(sql: str) -> str:
+    """The first line of a statement, comments left out, `...` where more follow."""
+    lines = [line for line in sql.strip().splitlines() if not line.lstrip().startswith("--")] or [""]
+    return lines[0] + (" ..." if len(lines) > 1 else "")
+
+
 def _text(tokens: Sequence[Token]) -> str:
     return "".join(t.text for t in tokens).strip()
 

@@ -86,17 +86,23 @@ def open_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
 
 
 @pytest.fixture
-def empty(tmp_path: Path, open_client: Callable[[], Client]) -> Project:
-    """A project without files."""
-    (tmp_path / "migrations").mkdir()
-    (tmp_path / "views").mkdir()
-    settings = Settings(project_dir=tmp_path, clickhouse_database=f"m{next(_NUMBER)}")
-    return Project(settings, open_client)
+def make_project(tmp_path: Path, open_client: Callable[[], Client]) -> Callable[[], Project]:
+    """Makes example projects: two tables and the view between them, not applied yet."""
+
+    def make() -> Project:
+        number = next(_NUMBER)
+        folder = tmp_path / str(number)
+        (folder / "migrations").mkdir(parents=True)
+        (folder / "views").mkdir()
+        project = Project(Settings(project_dir=folder, clickhouse_database=f"m{number}"), open_client)
+        project.write("migrations/0001_create_src_tgt.sql", SOURCES)
+        project.write("views/market/tgt_mv.sql", "-- Length of s, one row a row of src.\n" + TGT_MV)
+        return project
+
+    return make
 
 
 @pytest.fixture
-def project(empty: Project) -> Project:
-    """A project with two tables and the view between them, not applied yet."""
-    empty.write("migrations/0001_create_src_tgt.sql", SOURCES)
-    empty.write("views/market/tgt_mv.sql", "-- Length of s, one row a row of src.\n" + TGT_MV)
-    return empty
+def project(make_project: Callable[[], Project]) -> Project:
+    """An example project with a database of its own."""
+    return make_project()

@@ -37,6 +37,7 @@ def applied(project: Project) -> Project:
     ("statement", "why"),
     [
         ("CREATE TABLE t (a UInt8) ENGINE = Null", "write CREATE ... IF NOT EXISTS"),
+        ("CREATE TABLE IF NOT EXISTS t ENGINE = Memory AS SELECT 1 AS a", "leaves a half-filled table"),
         ("DROP TABLE tgt", "write DROP ... IF EXISTS"),
         ("ALTER TABLE tgt ADD COLUMN x UInt8", "write ADD COLUMN IF NOT EXISTS"),
         ("ALTER TABLE tgt ADD COLUMN IF NOT EXISTS x UInt8, DROP COLUMN n", "write DROP COLUMN IF EXISTS"),

@@ -1,0 +1,161 @@
+"""A run that dies anywhere leaves a node from which the next run finishes the work, once."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from chctl.bookkeeping import Book
+from chctl.clickhouse import connect
+from chctl.lock import Holder, LockedError
+from chctl.migrate import MigrateError, Options, Report, migrate
+from chctl.plan import read
+from chctl.settings import PROJECT_DIR, Settings
+from chctl.status import interrupted
+
+from .conftest import TGT_MV, Project
+
+
+class Killed(BaseException):
+    """The process is gone: nothing it would still do reaches the node."""
+
+
+class Mortal:
+    """A client of a process that dies after `lives` writes: what it reads in between changes nothing."""
+
+    def __init__(self, client: Client, lives: list[int]) -> None:
+        self.__dict__.update(_client=client, _lives=lives)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._client, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(self._client, name)
+        if name not in ("command", "query", "raw_insert", "insert"):
+            return member
+        cost = 0 if name == "query" else 1
+
+        def request(*args: Any, **kwargs: Any) -> Any:
+            if self._lives[0] < cost or self._lives[0] < 0:
+                self._lives[0] = -1
+                raise Killed
+            self._lives[0] -= cost
+            return member(*args, **kwargs)
+
+        return request
+
+
+def run_with_lives(project: Project, lives: list[int], monkeypatch: pytest.MonkeyPatch) -> Report:
+    """Run migrate in a process that dies after `lives[0]` writes; its pid is one that is gone."""
+    with monkeypatch.context() as patch:
+        me = Holder.me()
+        patch.setattr(Holder, "me", lambda: replace(me, process_start="of a process that is gone"))
+        return migrate(project.settings, open_client=lambda: Mortal(project.open_client(), lives))  # type: ignore[arg-type,return-value]
+
+
+def build(project: Project) -> None:
+    """A node with one version of everything, and files that change each kind and add a migration."""
+    project.write("views/limits.sql", "CREATE VIEW IF NOT EXISTS limits AS SELECT 1 AS a")
+    project.write("views/landing.sql", "CREATE TABLE IF NOT EXISTS landing (a UInt64, old String) ENGINE = Null")
+    project.write(
+        "views/sizes.sql",
+        "CREATE DICTIONARY IF NOT EXISTS sizes (a UInt64, n UInt64) PRIMARY KEY a"
+        f" SOURCE(CLICKHOUSE(QUERY 'SELECT a, n FROM {project.settings.clickhouse_database}.tgt'))"
+        " LIFETIME(0) LAYOUT(HASHED())",
+    )
+    project.migrate()
+    project.write(
+        "migrations/0002_seed_tgt.sql",
+        "CREATE TABLE IF NOT EXISTS seeds (a UInt64) ENGINE = MergeTree ORDER BY a;\n"
+        "-- not idempotent: seeds the table once\nINSERT INTO seeds SELECT 1;\n"
+        "ALTER TABLE tgt ADD COLUMN IF NOT EXISTS m UInt8;\n",
+    )
+    project.write("views/limits.sql", "CREATE VIEW IF NOT EXISTS limits AS SELECT 2 AS a")
+    project.write("views/landing.sql", "CREATE TABLE IF NOT EXISTS landing (a UInt64, new String) ENGINE = Null")
+    sizes = project.dir / "views/sizes.sql"
+    project.write("views/sizes.sql", sizes.read_text().replace("n UInt64)", "n Float64)"))
+    project.write("views/market/tgt_mv.sql", TGT_MV.replace("AS n\n", "AS n,\n    upper(s) AS big\n"))
+
+
+def schema(project: Project) -> list[tuple[Any, ...]]:
+    """Every object but the bookkeeping, as the node shows it, and the rows of the seeded table."""
+    rows = project.query(
+        "SELECT name, replaceAll(create_table_query, currentDatabase(), '') FROM system.tables"
+        " WHERE database = currentDatabase() AND NOT startsWith(name, 'schema_') ORDER BY name"
+    )
+    return rows + project.query("SELECT 'seeds', toString(count()) FROM seeds")
+
+
+def test_killed_before_every_write_the_next_run_finishes(
+    project: Project, make_project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(project)
+    unlimited = [10**6]
+    run_with_lives(project, unlimited, monkeypatch)
+    writes, expected = 10**6 - unlimited[0], schema(project)
+    assert writes > 40
+    asked = resumed = 0
+    for lives in range(writes):
+        victim = make_project()
+        build(victim)
+        with pytest.raises(Killed):
+            run_with_lives(victim, [lives], monkeypatch)
+        open_rows = interrupted(Book(victim.client(), victim.settings.clickhouse_database))
+        in_insert = any(r.kind == "migration" and r.step == 2 for r in open_rows)
+        if in_insert:
+            # The one statement that may not run twice: chctl cannot know, so it asks.
+            with pytest.raises(MigrateError, match=r"not idempotent \(seeds the table once\) and may"):
+                victim.migrate()
+            done = victim.query("SELECT count() FROM seeds") == [(1,)]
+            report = victim.migrate(interrupted="done" if done else "again")
+            asked += 1
+        else:
+            report = victim.migrate()
+        if any(r.kind == "migration" for r in open_rows):
+            assert re.search(r"stopped at statement \d of migrations/0002_seed_tgt.sql: going on there", report.resumed)
+            resumed += 1
+        assert schema(victim) == expected, f"after {lives} writes"
+        assert read(victim.settings, open_client=victim.open_client).empty
+        victim.command(f"DROP DATABASE {victim.settings.clickhouse_database}")
+    assert asked >= 2  # before and after the INSERT itself
+    assert resumed >= 6  # before and after each of the three statements
+
+
+SLOW = "SELECT sleepEachRow(3) FROM numbers(1);"
+
+
+def test_a_killed_process_leaves_a_lock_that_the_next_run_takes_over(settings: Settings, tmp_path: Path) -> None:
+    """The real thing: SIGKILL in the middle of a statement, over HTTP."""
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "migrations/0001_slow_check.sql").write_text(SLOW)
+    settings = settings.model_copy(update={"project_dir": tmp_path})
+    environment = os.environ | {
+        "CHCTL_PROJECT_DIR": str(tmp_path),
+        "CHCTL_CLICKHOUSE_URL": settings.clickhouse_url,
+        "CHCTL_CLICKHOUSE_DATABASE": settings.clickhouse_database,
+    }
+    process = subprocess.Popen([sys.executable, "-m", "cli", "migrate"], env=environment, cwd=PROJECT_DIR)
+    client = connect(settings)
+    book = Book(client, settings.clickhouse_database)
+    deadline = time.monotonic() + 30
+    while not (book.exists() and interrupted(book)):
+        assert time.monotonic() < deadline, "the run never started its statement"
+        time.sleep(0.05)
+    with pytest.raises(LockedError, match=rf"pid {process.pid} is migrating .* try again later"):
+        migrate(settings, Options(wait_s=0))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    report = migrate(settings)
+    assert f"(pid {process.pid})" in report.resumed
+    assert "stopped at statement 1 of migrations/0001_slow_check.sql: going on there" in report.resumed
+    assert report.migrations == ["0001_slow_check.sql"]
