@@ -10,16 +10,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
+from chctl.contracts import Contract
 from chctl.idempotence import waiver, why_not_idempotent
 from chctl.project import MigrationFile, Project
 from chctl.schema_model import Table, apply_statement, read_schema
 from chctl.sqltext import Statement, output_columns
 from chctl.views import View
-
-if TYPE_CHECKING:
-    from chctl.contracts import Contract
 
 
 @dataclass(frozen=True, order=True)
@@ -61,11 +58,19 @@ def schema(migrations: Iterable[MigrationFile], views: Iterable[View]) -> dict[s
 
 
 def gaps(migrations: list[MigrationFile]) -> Iterator[Finding]:
-    """Numbers that are missing between two migrations: a file that did not reach this checkout."""
-    for previous, this in pairwise(migrations):
-        if this.version != previous.version + 1:
-            missing = ", ".join(f"{v:04d}" for v in range(previous.version + 1, this.version))
-            yield Finding(this.path, 1, f"migration {missing} is missing before this one: add the file or renumber")
+    """Numbers that are missing between two migrations: a file that did not reach this checkout.
+
+    Numbers go up by one, or on to a multiple of ten, where another part of the schema starts.
+    """
+    for previous, this in pairwise([0, *(m.version for m in migrations)]):
+        if this != previous + 1 and this % 10:
+            path = next(m.path for m in migrations if m.version == this)
+            yield Finding(
+                path,
+                1,
+                f"migration {this - 1:04d} is missing before this one: add the file, or number this one "
+                f"{previous + 1:04d}, or a multiple of ten where a new part of the schema starts",
+            )
 
 
 def not_idempotent(migrations: list[MigrationFile]) -> Iterator[Finding]:

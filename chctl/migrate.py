@@ -25,6 +25,7 @@ from clickhouse_migrations.migrator import Migrator
 from chctl.bookkeeping import VERSIONS, Applied, Book, utc_now, whoami
 from chctl.changes import TRIAL, Change
 from chctl.clickhouse import connect
+from chctl.contracts import ContractError
 from chctl.idempotence import waiver, why_not_idempotent
 from chctl.lock import Lock, LockedError, LockLostError
 from chctl.node_state import live_objects
@@ -42,7 +43,7 @@ class MigrateError(Exception):
 
 
 #: What the commands around migrations raise and print as one message.
-ERRORS = (MigrateError, FileError, LockedError, LockLostError, ClickHouseError)
+ERRORS = (MigrateError, FileError, ContractError, LockedError, LockLostError, ClickHouseError)
 
 
 @dataclass

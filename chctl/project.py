@@ -7,15 +7,12 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clickhouse_migrations.migration import DOWN_SUFFIX, Migration
 
+from chctl.contracts import Contract, load_all
 from chctl.sqltext import SqlError, Statement, statements
 from chctl.views import FileError, View, load_views, read_sql
-
-if TYPE_CHECKING:
-    from chctl.contracts import Contract
 
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+(\.down)?\.sql")
 
@@ -56,8 +53,6 @@ class Project:
         """Read every file. Raises FileError on one that cannot be used, ContractError on a contract."""
         contracts = {}
         if (project_dir / "contracts").is_dir():
-            from chctl.contracts import load_all
-
             contracts = {c.topic: c for c in load_all(project_dir / "contracts")}
         return cls(project_dir, read_migrations(project_dir), load_views(project_dir), contracts)
 

@@ -11,7 +11,6 @@ from chctl.views import FileError
 
 from .conftest import TGT_MV, Project
 
-CONTRACT = Path(__file__).parents[3] / "contracts"
 KAFKA = (
     "CREATE TABLE IF NOT EXISTS {name} ({columns}) ENGINE = Kafka(chctl_kafka) SETTINGS kafka_topic_list = '{topic}',"
     " kafka_group_name = '{group}', kafka_format = 'JSONEachRow'"
@@ -64,6 +63,8 @@ def test_a_written_waiver_lets_it_pass(applied: Project) -> None:
 def test_a_gap_in_the_numbers(applied: Project) -> None:
     applied.write("migrations/0003_create_x.sql", "CREATE TABLE IF NOT EXISTS x (a UInt8) ENGINE = Null;\n")
     refused(applied, r"0003_create_x.sql:1: migration 0002 is missing before this one")
+    (applied.dir / "migrations/0003_create_x.sql").rename(applied.dir / "migrations/0010_create_x.sql")
+    assert applied.migrate().migrations == ["0010_create_x.sql"]  # a new part of the schema
 
 
 def test_two_migrations_of_one_number(applied: Project) -> None:
