@@ -6,12 +6,13 @@ temporary tables end with it. Queries run on the caller's thread and release the
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ class FolderLock:
 class Call:
     """One statement for the engine."""
 
-    sql: str
+    sql: bytes
     format: str = "TabSeparated"
     database: str = ""
     settings: dict[str, str] = field(default_factory=dict)
@@ -116,32 +117,36 @@ class Engine:
         """A new connection: settings, database and temporary tables of its own."""
         return self._open(self._address)
 
-    def run(self, call: Call, connection: Any = None) -> Answer:
-        """Run a statement on a connection of its own, or on the given one (a session's).
+    def run(self, call: Call, session: Session | None = None) -> Answer:
+        """Run a statement on a connection of its own, or on a session's.
 
         Raises ClickHouseError with the engine's code.
         """
-        own = connection is None
         try:
-            if own:
-                connection = self.connect()
-            if call.database:
-                connection.query(f"USE {quote_identifier(call.database)}")
-            settings = SERVER_SETTINGS | call.settings
-            if call.readonly:
-                settings["readonly"] = "2"
-            pairs = ", ".join(f"{quote_identifier(k)} = {quote_string(v)}" for k, v in settings.items())
-            connection.query(f"SET {pairs}")
-            result = connection.query(call.sql, call.format, params=dict(call.params))
-            rows, size = result.storage_rows_read(), result.storage_bytes_read()
-            if not rows and not result.bytes():  # what an insert from a file has taken is counted as its result
-                rows, size = result.rows_read(), result.bytes_read()
-            return Answer(bytes(result.bytes()), rows, size)
+            if session is not None:
+                with session.for_one_call(call):
+                    return self._run(call, session.connection)
+            connection = self.connect()
+            try:
+                return self._run(call, connection)
+            finally:
+                connection.close()
         except RuntimeError as error:
             raise ClickHouseError.from_engine(error, self.version, call.clause) from error
-        finally:
-            if own and connection is not None:
-                connection.close()
+
+    @staticmethod
+    def _run(call: Call, connection: Any) -> Answer:
+        if call.database:
+            connection.query(f"USE {quote_identifier(call.database)}")
+        settings = SERVER_SETTINGS | call.settings
+        if call.readonly:
+            settings["readonly"] = "2"
+        connection.query(set_statement(settings))
+        result = connection.query(call.sql, call.format, params=dict(call.params))
+        rows, size = result.storage_rows_read(), result.storage_bytes_read()
+        if not rows and not result.bytes():  # what an insert from a file has taken is counted as its result
+            rows, size = result.rows_read(), result.bytes_read()
+        return Answer(bytes(result.bytes()), rows, size)
 
     def kill(self, marker: str) -> None:
         """Cancel the running statements that hold `marker` in their text."""
@@ -181,6 +186,42 @@ class Engine:
         self._closing.set()
         self._reloader.join(2.0)
         self._keeper.close()
+
+
+class Session:
+    """A connection kept between requests: what statements set and create stays, what a request asks for does not."""
+
+    def __init__(self, connection: Any, seconds: float) -> None:
+        self.connection, self.seconds = connection, seconds
+        self.expires, self.busy = 0.0, False
+        self._database = ""
+        self._settings: dict[str, str] = {}  # the session's own values of settings that requests have changed
+
+    @contextlib.contextmanager
+    def for_one_call(self, call: Call) -> Iterator[None]:
+        """Put the database and settings of the call back afterwards."""
+        if call.database and not self._database:
+            self._database = str(self.connection.query("SELECT currentDatabase()", "TSVRaw")).strip()
+        if unknown := call.settings.keys() - self._settings:
+            names = ", ".join(quote_string(name) for name in unknown)
+            known = str(
+                self.connection.query(f"SELECT name, value FROM system.settings WHERE name IN ({names})", "TSV")
+            )
+            self._settings |= dict(line.split("\t") for line in known.splitlines())
+        try:
+            yield
+        finally:
+            if call.database:
+                self.connection.query(f"USE {quote_identifier(self._database)}")
+            if changed := {name: self._settings[name] for name in call.settings if name in self._settings}:
+                self.connection.query(set_statement(changed))
+            if call.sql.lstrip()[:3].upper() in (b"SET", b"USE"):
+                self._database, self._settings = "", {}
+
+
+def set_statement(settings: dict[str, str]) -> str:
+    """A statement that sets all of them."""
+    return "SET " + ", ".join(f"{quote_identifier(name)} = {quote_string(value)}" for name, value in settings.items())
 
 
 def quote_identifier(name: str) -> str:

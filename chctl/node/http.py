@@ -19,7 +19,7 @@ import re
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,11 +34,13 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from chctl.node import body as bodies
-from chctl.node.engine import Answer, Call, Engine
+from chctl.node.engine import Answer, Call, Engine, Session
 from chctl.node.errors import ClickHouseError
+from chctl.node.pipe import Pipe
 from chctl.node.sql import BadStatement, Statement, split
 
 BUFFER_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18
 MAX_CONCURRENT_QUERIES = 100
 SESSION_SECONDS = 60
 
@@ -74,16 +76,6 @@ def content_type(format_name: str) -> str:
         if format_name.startswith(prefix):
             return _CONTENT_TYPES[prefix]
     return "text/plain; charset=UTF-8"
-
-
-@dataclass
-class Session:
-    """A connection kept between requests, with the settings and temporary tables made on it."""
-
-    connection: Any
-    seconds: float
-    expires: float = 0.0
-    busy: bool = False
 
 
 @dataclass
@@ -184,9 +176,6 @@ class Interface:
         except BadStatement as error:
             file.close()
             raise self._error(error.code, error.name, str(error)) from None
-        except UnicodeDecodeError:
-            file.close()
-            raise self._error(62, "SYNTAX_ERROR", "Syntax error: the statement is not valid UTF-8") from None
         except BaseException:
             file.close()
             raise
@@ -217,7 +206,7 @@ class Interface:
             raise self._error(73, "UNKNOWN_FORMAT", f"Unknown format {default}")
         format_name = statement.format or default or ("Values" if statement.kind == "insert" else "TabSeparated")
         call = Call(
-            sql=statement.text.decode(),
+            sql=statement.text,
             format=format_name,
             database=parameters.get("database") or request.headers.get("X-ClickHouse-Database", ""),
             settings={k: v for k, v in parameters.items() if k not in _RESERVED and not k.startswith("param_")},
@@ -260,10 +249,18 @@ class Interface:
 
     # --- running
 
-    async def _run(self, query: Query, call: Call) -> Answer:
+    async def _run(self, query: Query, call: Call, finally_: Callable[[], None] = lambda: None) -> Answer:
+        """Run on an engine thread, and `finally_` after it on the same thread."""
         # a session keeps its settings, so a GET in one cannot be made read-only for good: it gets its own connection
-        session = None if call.readonly or query.session is None else query.session.connection
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._engine.run, call, session)
+        session = None if call.readonly else query.session
+
+        def work() -> Answer:
+            try:
+                return self._engine.run(call, session)
+            finally:
+                finally_()
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def _answer(self, query: Query, send: Send) -> None:
         """Run an insert, or a statement with a small result. A client that goes away does not stop it."""
@@ -273,48 +270,43 @@ class Interface:
             # the engine opens the descriptor anew and so reads from its start: the statement goes off the front
             query.data = file = _from_here(query.data, self._spool_dir)
             clause = f"FROM INFILE '/dev/fd/{file.fileno()}' COMPRESSION 'none'"
-            sql = statement.with_clause(clause) + f" FORMAT {query.format}"
+            sql = statement.with_clause(clause) + f" FORMAT {query.format}".encode()
             call = replace(call, sql=sql, format="TabSeparated", clause=clause)
         answer = await self._run(query, call)
-        data = b"" if statement.kind == "insert" else bodies.compress(query.encoding, answer.data)
+        data = bodies.compress(query.encoding, answer.data)
         await _start(send, 200, self._headers(query, answer, len(data)))
         await send({"type": "http.response.body", "body": data})
 
     async def _stream(self, query: Query, receive: Receive, send: Send) -> None:
         """Run a select and send its result while it comes; cancel it when the client goes away."""
         marker = f"/*{uuid.uuid4()}*/"
-        read_end, write_end = os.pipe()
         loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=BUFFER_BYTES // 2)
-        transport, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", buffering=0)
-        )
-        clause = f"INTO OUTFILE '/dev/fd/{write_end}' APPEND COMPRESSION '{query.encoding or 'none'}' {marker}"
+        pipe = Pipe()
+        clause = f"INTO OUTFILE '{pipe.path}' TRUNCATE COMPRESSION '{query.encoding or 'none'}' {marker}"
         if query.statement.format is None:
             clause += f" FORMAT {query.format}"
         call = replace(query.call, sql=query.statement.with_clause(clause), clause=clause)
 
         def cancel() -> None:
-            transport.close()
+            pipe.close_reading()
             loop.run_in_executor(None, self._engine.kill, marker)
 
-        running = asyncio.ensure_future(self._run(query, call))
-        running.add_done_callback(lambda _: os.close(write_end))
+        running = asyncio.shield(self._run(query, call, pipe.close_writing))
         watching = asyncio.ensure_future(_when_gone(receive, cancel))
         sent = False
         try:
             head = bytearray()
-            async for chunk in _chunks(reader):
+            while chunk := await pipe.read(CHUNK_BYTES):
                 head += chunk
                 if len(head) >= BUFFER_BYTES and not query.wait_end:
                     break
-            answer = await running if reader.at_eof() else None
+            answer = None if chunk else await running
             await _start(send, 200, self._headers(query, answer, len(head)))
             sent = True
             await send({"type": "http.response.body", "body": bytes(head), "more_body": answer is None})
             if answer is not None:
                 return
-            async for chunk in _chunks(reader):
+            while chunk := await pipe.read(CHUNK_BYTES):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await running
             await send({"type": "http.response.body", "body": b""})
@@ -329,8 +321,8 @@ class Interface:
             if not running.done():
                 cancel()
                 with contextlib.suppress(ClickHouseError):
-                    await asyncio.shield(running)
-            transport.close()
+                    await running
+            pipe.close_reading()
 
     # --- answering
 
@@ -342,14 +334,15 @@ class Interface:
             summary |= {"written_rows": "0", "written_bytes": "0", "total_rows_to_read": "0"}
             summary |= {f"{what}_rows": str(answer.rows), f"{what}_bytes": str(answer.bytes)}
         headers = {
-            "Content-Type": content_type(query.format),
+            "Content-Type": content_type(query.format if query.statement.has_result else ""),
             "X-ClickHouse-Server-Display-Name": self._name,
             "X-ClickHouse-Query-Id": query.query_id,
-            "X-ClickHouse-Format": query.format,
             "X-ClickHouse-Timezone": self._engine.timezone,
             "X-ClickHouse-Exception-Tag": _tag(query.query_id),
             "X-ClickHouse-Summary": json.dumps(summary, separators=(",", ":")),
         }
+        if query.statement.has_result:
+            headers["X-ClickHouse-Format"] = query.format
         if query.encoding:
             headers["Content-Encoding"] = query.encoding
         if answer is not None:
@@ -397,11 +390,6 @@ _TAG_KEY = os.urandom(16)
 async def _start(send: Send, status: int, headers: dict[str, str]) -> None:
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
-
-
-async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    while chunk := await reader.read(1 << 18):
-        yield chunk
 
 
 async def _when_gone(receive: Receive, cancel: Any) -> None:

@@ -24,6 +24,7 @@ _TOKEN = re.compile(
 
 #: Statements whose result may be large and that take INTO OUTFILE: they are streamed.
 _SELECTS = {b"SELECT", b"WITH", b"FROM", b"("}
+_SHOWS = {b"SHOW", b"DESCRIBE", b"DESC", b"EXPLAIN", b"EXISTS", b"CHECK", b"KILL"}
 
 
 class BadStatement(ValueError):
@@ -40,7 +41,7 @@ class Statement:
 
     `text` is the statement without data, comments at its end and `;`. For an insert with data `clause_at` is where
     `FROM INFILE` goes and `data_at` where the data start in the given bytes; for a select `clause_at` is where
-    `INTO OUTFILE` goes.
+    `INTO OUTFILE` goes. `has_result` is false for statements that answer with nothing in any format.
     """
 
     kind: Literal["insert", "select", "other", "empty"]
@@ -48,10 +49,11 @@ class Statement:
     format: str | None = None
     clause_at: int = 0
     data_at: int = 0
+    has_result: bool = True
 
-    def with_clause(self, clause: str) -> str:
-        """The statement with `clause` put where `clause_at` says. Raises UnicodeDecodeError unless it is UTF-8."""
-        return f"{self.text[: self.clause_at].decode()} {clause} {self.text[self.clause_at :].decode()}"
+    def with_clause(self, clause: str) -> bytes:
+        """The statement with `clause` put where `clause_at` says."""
+        return self.text[: self.clause_at] + f" {clause} ".encode() + self.text[self.clause_at :]
 
 
 @dataclass(frozen=True)
@@ -105,24 +107,24 @@ def _split_insert(text: bytes, tokens: Iterator[_Token]) -> Statement:
                 clause_at = token.start if settings_at is None else settings_at
                 statement = text[: token.start]
                 return Statement(
-                    "insert", statement, text[name.start : name.end].decode(), clause_at, _data(text, name)
+                    "insert", statement, text[name.start : name.end].decode(), clause_at, _data(text, name), False
                 )
             elif token.text == b"VALUES":
                 clause_at = token.start if settings_at is None else settings_at
-                return Statement("insert", text[: token.start], "Values", clause_at, token.end)
+                return Statement("insert", text[: token.start], "Values", clause_at, token.end, False)
             elif token.text == b"INFILE":
                 raise BadStatement(48, "NOT_IMPLEMENTED", "FROM INFILE is not allowed over HTTP: send the data as body")
             elif token.text in (b"SELECT", b"WITH", b"WATCH"):
                 rest = _split_query(text, token, tokens)
-                return Statement("other", rest.text, rest.format)
+                return Statement("other", rest.text, has_result=False)
         elif token.text == b";" and token.depth == 0:
             break
         elif token.text == b"(" and _opens_select(text, token):
             rest = _split_query(text, token, tokens)
-            return Statement("other", rest.text, rest.format)
+            return Statement("other", rest.text, has_result=False)
         end = token.end
     clause_at = end if settings_at is None else settings_at
-    return Statement("insert", text[:end], None, clause_at, end)
+    return Statement("insert", text[:end], None, clause_at, end, False)
 
 
 def _opens_select(text: bytes, parenthesis: _Token) -> bool:
@@ -139,6 +141,8 @@ def _data(text: bytes, name: _Token) -> int:
 def _split_query(text: bytes, first: _Token, tokens: Iterator[_Token]) -> Statement:
     kept = [first]
     for token in tokens:
+        if token.text == b"INTO" and token.depth == 0 and first.text == b"WITH" and kept[-1].text == b"INSERT":
+            return _split_insert(text, tokens)
         if token.text == b";" and token.depth <= 0 and token.kind == "sign":
             extra = next((t for t in tokens if t.text != b";"), None)
             if extra is not None:
@@ -156,7 +160,8 @@ def _split_query(text: bytes, first: _Token, tokens: Iterator[_Token]) -> Statem
             raise BadStatement(358, "INTO_OUTFILE_NOT_ALLOWED", "INTO OUTFILE is not allowed")
         if token.text == b"FORMAT" and _names_format(kept, i):
             format_name, clause_at = text[kept[i + 1].start : kept[i + 1].end].decode(), token.start
-    return Statement(kind, text[:end], format_name, clause_at, end)
+    has_result = kind == "select" or first.text in _SHOWS
+    return Statement(kind, text[:end], format_name, clause_at, end, has_result)
 
 
 def _names_format(tokens: list[_Token], i: int) -> bool:
