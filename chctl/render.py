@@ -15,10 +15,8 @@ from chctl.contracts import (
     DAY_MS,
     DUPLICATE_FIELD,
     EARLIEST_MS,
-    INT64_MAX,
     NAME_LIMIT,
     NOT_AN_OBJECT,
-    UINT64_MAX,
     Contract,
     Field,
 )
@@ -46,13 +44,20 @@ _COLUMN_TYPES = {
     "timestamp_ms": "DateTime64(3, 'UTC')",
     "timestamp_us": "DateTime64(6, 'UTC')",
 }
-#: A JSON number, boolean, array or object, read as String, starts with one of these bytes, or is true or false.
+#: A JSON number, array or object that was read as a String starts with one of these bytes.
 _NON_STRING_BYTES = ", ".join(str(byte) for byte in sorted(b"-0123456789[{"))
 #: Text that must not follow `"name": [` in an array of these elements.
 _FOREIGN_ELEMENT = {
     "string": r'(?:\s*"(?:[^"\\]|\\.)*"\s*,)*\s*[^"\s\]]',
     "float": r"[-+0-9.eE,\s]*[^-+0-9.eE,\s\]]",
     "integer": r"[-0-9,\s]*(?:[^-0-9,\s\]]|[0-9]{19})",
+}
+#: What JSONType calls the values that a field of this kind may hold.
+_JSON_TYPES = {
+    "a string": ("String",),
+    "a boolean": ("Bool",),
+    "a number": ("Int64", "Double"),
+    "an integer": ("Int64", "UInt64"),
 }
 
 
@@ -95,15 +100,15 @@ def extract_type(field: Field) -> str:
 
 
 def parsed(field: Field) -> str:
-    """Name or expression of the parsed value in the landing view: NULL where absent or of a wrong type."""
-    return f"r.{field.name}" if field.item or field.type == "string" else f"in_{field.name}"
+    """Name of the parsed value within the landing view: NULL (an empty array) where absent or of a wrong type."""
+    return f"in_{field.name}"
 
 
-def parse(field: Field) -> str | None:
-    """Expression behind `in_<field>`; None for strings and arrays, which are read as they are."""
+def parse(field: Field) -> str:
+    """Expression behind `in_<field>`. Each element of r is named once: resolving it is what analysis costs."""
+    value = f"tupleElement(r, {quote(field.name)})"
     if field.item or field.type == "string":
-        return None
-    value = f"r.{field.name}"
+        return value
     if field.type == "bool":
         return f"dynamicElement({value}, 'Bool')"
     if field.type == "float64":
@@ -137,151 +142,147 @@ def column(field: Field) -> Column:
 
 def present(field: Field) -> str:
     """1 where the field was read as its type."""
-    return f"notEmpty({parsed(field)})" if field.item else f"({parsed(field)} IS NOT NULL)"
+    return f"notEmpty({parsed(field)})" if field.item else f"{parsed(field)} IS NOT NULL"
 
 
-def coerced(contract: Contract) -> str | None:
-    """Whether the raw text has an array with an element that JSONExtract would coerce; None without arrays."""
+def foreign_patterns(contract: Contract) -> list[str]:
+    """Patterns whose first group names an array with an element that JSONExtract would coerce to the array's type."""
     patterns = []
     for element, foreign in _FOREIGN_ELEMENT.items():
         names = [field.name for field in contract.fields if field.item and _element(field) == element]
         if names:
-            patterns.append(rf'"(?:{"|".join(names)})"\s*:\s*\[{foreign}')
-    return f"match(raw, {quote('|'.join(patterns))})" if patterns else None
+            patterns.append(rf'"({"|".join(names)})"\s*:\s*\[{foreign}')
+    return patterns
+
+
+def plain(contract: Contract) -> str:
+    """Whether a row needs no closer look: an object whose every name was read as a field, and nothing was coerced."""
+    read = f"arraySum([{', '.join(map(present, contract.fields))}])"
+    conditions = [f"((startsWith(raw, '{{') * JSONLength(raw)) = greatest(1, {read}))"]
+    strings = [parsed(field) for field in contract.fields if field.type == "string" and not field.enum]
+    if strings:
+        conditions.append(
+            f"(NOT arrayExists(x -> ((ascii(x) IN ({_NON_STRING_BYTES})) OR (x IN ('true', 'false'))), "
+            f"[{', '.join(strings)}]))"
+        )
+    if patterns := foreign_patterns(contract):
+        conditions.append(f"(NOT match(raw, {quote('|'.join(patterns))}))")
+    return " AND ".join(conditions)
+
+
+def parsed_type(field: Field) -> str:
+    """Type of `in_<field>`."""
+    if field.item:
+        return extract_type(field)
+    return {
+        "string": "Nullable(String)",
+        "bool": "Nullable(Bool)",
+        "float64": "Nullable(Float64)",
+        "uint64": "Nullable(UInt64)",
+    }.get(field.type, "Nullable(Int64)")
+
+
+def mistyped(contract: Contract) -> str:
+    """Names in an odd row whose value has not the field's JSON type (unknown names among them)."""
+    typed = [
+        quote(f"{field.name}:{json_type}")
+        for field in contract.fields
+        for json_type in (*(("Array",) if field.item else _JSON_TYPES[field.kind]), "Null")
+    ]
+    names = f"arrayFilter(k -> (NOT has([{', '.join(typed)}], concat(k, ':', toString(JSONType(odd, k))))), keys)"
+    arrays = [f"extractAll(odd, {quote(pattern)})" for pattern in foreign_patterns(contract)]
+    return f"arrayConcat({', '.join([names, *arrays])})" if arrays else names
 
 
 def checks(contract: Contract) -> list[Check]:
     """The branches of reject_reason in order: the fields as the contract lists them, relations, unknown names."""
-    found = [Check("(NOT complete) AND (JSONType(raw) != 'Object')", quote(NOT_AN_OBJECT))]
+    found = [Check("(NOT plain) AND (JSONType(odd) != 'Object')", quote(NOT_AN_OBJECT))]
     for field in contract.fields:
-        found += _array_checks(field) if field.item else _scalar_checks(field)
+        found += _field_checks(field)
     for rule in contract.rules:
         if rule.not_after:
-            first, second = (parsed(contract.by_name[name]) for name in rule.not_after)
-            found.append(Check(f"{first} > {second}", quote(f"{rule.not_after[0]}: after {rule.not_after[1]}")))
-        elif rule.equal_length:
+            first, second = rule.not_after
+            found.append(Check(f"in_{first} > in_{second}", quote(f"{first}: after {second}")))
+        else:
             first, *others = rule.equal_length
-            for other in others:
-                found.append(
-                    Check(f"length(r.{first}) != length(r.{other})", quote(f"{first}: not as long as {other}"))
-                )
+            found += [
+                Check(f"length(in_{first}) != length(in_{other})", quote(f"{first}: not as long as {other}"))
+                for other in others
+            ]
     names = ", ".join(quote(field.name) for field in contract.fields)
-    found.append(
-        Check(
-            f"(NOT complete) AND (NOT hasAll([{names}], JSONExtractKeys(raw)))",
-            f"concat('unknown field ', leftUTF8(arrayFirst(k -> (NOT has([{names}], k)), JSONExtractKeys(raw)), "
-            f"{NAME_LIMIT}))",
-        )
-    )
-    found.append(
-        Check(
-            "(NOT complete) AND (length(arrayDistinct(JSONExtractKeys(raw))) < JSONLength(raw))", quote(DUPLICATE_FIELD)
-        )
-    )
+    unknown = f"arrayFirst(k -> (NOT has([{names}], k)), keys)"
+    found.append(Check(f"NOT hasAll([{names}], keys)", f"concat('unknown field ', leftUTF8({unknown}, {NAME_LIMIT}))"))
+    found.append(Check("length(arrayDistinct(keys)) < length(keys)", quote(DUPLICATE_FIELD)))
     return found
 
 
-def _absent(field: Field) -> str | None:
-    """Condition under which the absence of an optional field is an error; None for required and free fields."""
-    conditions = [f"(r.{other} IN ({', '.join(map(quote, values))}))" for other, values in field.required_when.items()]
-    return " OR ".join(conditions) or None
-
-
-def _scalar_checks(field: Field) -> list[Check]:
+def _field_checks(field: Field) -> list[Check]:
     value, name = parsed(field), field.name
-    demanded = _absent(field)
-    found = []
-    if field.type == "string":
-        if field.required:
-            found.append(Check(f"{value} IS NULL", quote(f"{name}: missing")))
-        elif demanded:
-            found.append(Check(f"({value} IS NULL) AND ({demanded})", quote(f"{name}: missing")))
-        if field.enum:
-            members = ", ".join(map(quote, field.enum))
-            reason = quote(f"{name}: not one of {', '.join(field.enum)}")
-            return [*found, Check(f"{value} NOT IN ({members})", reason)]
-        found.append(
-            Check(
-                f"((ascii({value}) IN ({_NON_STRING_BYTES})) OR ({value} IN ('true', 'false'))) "
-                f"AND (JSONType(raw, {quote(name)}) != 'String')",
-                quote(f"{name}: not a string"),
-            )
-        )
-        if not field.allow_empty:
-            found.append(Check(f"{value} = ''", quote(f"{name}: empty")))
-        found.append(
-            Check(
-                f"length({value}) > {field.max_length}",
-                quote(f"{name}: longer than {field.max_length} bytes"),
-            )
-        )
-        return found
-    wrong = quote(f"not {field.kind}")
-    if field.type in ("bool", "float64"):
-        problem = f"if(JSONType(raw, {quote(name)}) = 'Null', 'missing', {wrong})"
-    else:  # an integer of any size has the right type
-        problem = (
-            f"transform(toString(JSONType(raw, {quote(name)})), ['Null', 'Int64', 'UInt64'], "
-            f"['missing', 'out of bounds', 'out of bounds'], {wrong})"
-        )
-    condition = f"{value} IS NULL"
-    if not field.required:
-        mistyped = f"(NOT complete) AND (JSONType(raw, {quote(name)}) != 'Null')"
-        condition = f"({condition}) AND ({f'{demanded} OR ({mistyped})' if demanded else mistyped})"
-    found.append(Check(condition, f"concat({quote(name + ': ')}, {problem})"))
-    if bounds := _bounds(field, value):
-        found.append(Check(bounds, quote(f"{name}: out of bounds")))
-    return found
 
+    def reason(problem: str) -> str:
+        return quote(f"{name}: {problem}")
 
-def _array_checks(field: Field) -> list[Check]:
-    value, name = parsed(field), field.name
-    pattern = rf'"{name}"\s*:\s*\[{_FOREIGN_ELEMENT[_element(field)]}'
     found = []
-    if field.required or (demanded := _absent(field)):
-        condition = f"empty({value}) AND (JSONType(raw, {quote(name)}) IN ('Null', 'Array'))"
-        if not field.required:
-            condition = f"{condition} AND ({demanded})"
+    if field.enum:
+        problem = f"not one of {', '.join(field.enum)}"
+        found.append(Check(f"{value} NOT IN ({', '.join(map(quote, field.enum))})", reason(problem)))
+    else:
+        found.append(Check(f"has(mistyped, {quote(name)})", reason(f"not {field.kind}")))
+    if field.kind == "an integer":  # of the right JSON type, but NULL: more than its 64 bits hold
+        found.append(Check(f"({value} IS NULL) AND has(filled, {quote(name)})", reason("out of bounds")))
+    absent = f"empty({value})" if field.item else f"{value} IS NULL"
+    if field.required:
+        found.append(Check(absent, reason("missing")))
+    elif field.required_when:
+        demands = [
+            f"(in_{other} IN ({', '.join(map(quote, values))}))" for other, values in field.required_when.items()
+        ]
+        demanded = demands[0] if len(demands) == 1 else f"({' OR '.join(demands)})"
         found.append(
-            Check(f"{condition} AND (JSONLength(raw, {quote(name)}) = 0)", quote(f"{name}: missing")),
+            Check(f"({absent}) AND {demanded}" if not field.item else f"{absent} AND {demanded}", reason("missing"))
         )
-    found.append(
-        Check(
-            f"(coerced AND match(raw, {quote(pattern)})) "
-            f"OR (empty({value}) AND (NOT complete) AND (JSONType(raw, {quote(name)}) NOT IN ('Null', 'Array')))",
-            quote(f"{name}: not {field.kind}"),
-        )
-    )
-    found.append(
-        Check(f"length({value}) > {field.max_items}", quote(f"{name}: more than {field.max_items} items")),
-    )
+    if field.item:
+        found.append(Check(f"length({value}) > {field.max_items}", reason(f"more than {field.max_items} items")))
     if field.item == "string":
         found.append(
             Check(
                 f"arrayExists(x -> (length(x) > {field.max_length}), {value})",
-                quote(f"{name}: an item longer than {field.max_length} bytes"),
+                reason(f"an item longer than {field.max_length} bytes"),
             )
         )
-    elif bounds := _bounds(field, "x"):
-        found.append(Check(f"arrayExists(x -> ({bounds}), {value})", quote(f"{name}: out of bounds")))
+    elif field.type == "string" and not field.enum:
+        if not field.allow_empty:
+            found.append(Check(f"{value} = ''", reason("empty")))
+        found.append(Check(f"length({value}) > {field.max_length}", reason(f"longer than {field.max_length} bytes")))
+    if bounds := _bounds(field):
+        found.append(Check(bounds, reason("out of bounds")))
     return found
 
 
-def _bounds(field: Field, value: str) -> str | None:
-    """Condition under which `value` is out of bounds; None where its type alone bounds it."""
+def _bounds(field: Field) -> str | None:
+    """Condition under which the value, or an element, is out of bounds; None where its type alone bounds it."""
+    value = parsed(field)
     if field.type == "timestamp_ms":
         return f"({value} < {EARLIEST_MS}) OR ({value} > latest_ms)"
     if field.type == "timestamp_us":
         return f"({value} < {EARLIEST_MS * 1000}) OR ({value} > (latest_ms * 1000))"
     low, high = field.bounds
+    if (field.item or field.type) in ("uint64", "int64"):  # what the type allows has been checked by reading it
+        low = None if field.min is None and field.type != "uint64" else low
+        low = None if field.type == "uint64" and low == 0 else low
+        high = None if field.max is None else high
+    lowest, highest = (f"arrayMin({value})", f"arrayMax({value})") if field.item else (value, value)
     sides = []
     if field.above is not None:
-        sides.append(f"{value} <= {_number(field.above)}")
-    elif low is not None and not (field.type == "uint64" and low == 0) and low != -(2**63):
-        sides.append(f"{value} < {_number(low)}")
-    if high is not None and high not in (INT64_MAX, UINT64_MAX) and not (field.item == "int64" and field.max is None):
-        sides.append(f"{value} > {_number(high)}")
-    return " OR ".join(f"({side})" for side in sides) if len(sides) > 1 else (sides[0] if sides else None)
+        sides.append(f"{lowest} <= {_number(field.above)}")
+    elif low is not None:
+        sides.append(f"{lowest} < {_number(low)}")
+    if high is not None:
+        sides.append(f"{highest} > {_number(high)}")
+    condition = " OR ".join(f"({side})" for side in sides) if len(sides) > 1 else "".join(sides)
+    if field.item and (field.above is not None or (low or 0) > 0 or (high or 0) < 0):
+        return f"notEmpty({value}) AND ({condition})"  # the least of no elements is 0
+    return condition or None
 
 
 def render(contracts: list[Contract], project_dir: Path) -> dict[Path, str]:
@@ -309,15 +310,16 @@ def render(contracts: list[Contract], project_dir: Path) -> dict[Path, str]:
             "migration": f"{number:04d}_create_{topic}_ingest.sql",
             "columns": [column(field) for field in contract.fields],
             "tuple": ", ".join(f"{field.name} {extract_type(field)}" for field in contract.fields),
-            "parses": [(f"in_{field.name}", text) for field in contract.fields if (text := parse(field))],
+            "parses": [Column(parsed(field), parsed_type(field), parse(field), "") for field in contract.fields],
             "timed": any(field.type.startswith("timestamp") for field in contract.fields),
             "day_ms": DAY_MS,
-            "present": " + ".join(map(present, contract.fields)),
-            "coerced": coerced(contract),
+            "plain": plain(contract),
+            "mistyped": mistyped(contract),
             "checks": checks(contract),
         }
         for template, target in (
             ("tables.sql.j2", Path("migrations") / str(context["migration"])),
+            ("parsed_mv.sql.j2", Path("views/ingest") / f"{topic}_parsed_mv.sql"),
             ("landing_mv.sql.j2", Path("views/ingest") / f"{topic}_landing_mv.sql"),
             ("rejected_mv.sql.j2", Path("views/ingest") / f"rejected_{topic}_mv.sql"),
         ):
