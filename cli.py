@@ -103,6 +103,58 @@ def contracts_render(
         raise typer.Exit(1)
 
 
+topics = typer.Typer(help="Bring the broker's topics to what contracts/*.yaml say.", no_args_is_help=True)
+app.add_typer(topics, name="topics")
+
+
+@topics.command("plan")
+def topics_plan(json_: bool = typer.Option(False, "--json", help="One JSON object on stdout.")) -> None:
+    """Show what `chctl topics apply` would do; changes nothing.
+
+    Exit code 0: nothing to do, 2: there are changes, 1: something is refused or failed.
+    """
+    from chctl import topics as t
+    from chctl.contracts import ContractError, load_all
+    from chctl.settings import settings
+
+    try:
+        plan = t.read(settings(), load_all(settings().project_dir / "contracts"))
+    except (t.TopicsError, ContractError) as error:
+        raise _fail(error) from None
+    typer.echo(plan.to_json() if json_ else t.show(plan))
+    raise typer.Exit(plan.exit_code)
+
+
+@topics.command("apply")
+def topics_apply() -> None:
+    """Create missing topics, alter configurations, add partitions. Deletes and shrinks nothing; safe to repeat."""
+    from chctl import topics as t
+    from chctl.contracts import ContractError, load_all
+    from chctl.settings import settings
+
+    try:
+        plan = t.read(settings(), load_all(settings().project_dir / "contracts"))
+        t.apply(settings(), plan)
+    except (t.TopicsError, ContractError) as error:
+        raise _fail(error) from None
+    typer.echo(t.show(plan))
+
+
+@topics.command("status")
+def topics_status(json_: bool = typer.Option(False, "--json", help="One JSON object on stdout.")) -> None:
+    """Show each topic beside its contract: partitions, retention, cleanup policy."""
+    from chctl import topics as t
+    from chctl.contracts import ContractError, load_all
+    from chctl.settings import settings
+
+    try:
+        contracts = load_all(settings().project_dir / "contracts")
+        plan = t.read(settings(), contracts)
+    except (t.TopicsError, ContractError) as error:
+        raise _fail(error) from None
+    typer.echo(plan.to_json() if json_ else t.table(plan, contracts))
+
+
 # --- migrations and views ---------------------------------------------------------------------------------------------
 
 
