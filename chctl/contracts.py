@@ -65,7 +65,8 @@ class Field(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     """One field of a topic's rows.
 
     `min`, `max` and `above` (an exclusive minimum) bound a number, or each element of an array. `max_length` is in
-    bytes of UTF-8. A field with `required_when` may be absent unless the named fields have one of the values.
+    bytes of UTF-8. A field with `required_when` may be absent unless the named fields have one of the values. An absent
+    field is NULL in the landing table, or `default` where the contract gives one.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Field(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     max_length: int = 256
     max_items: int = 1000
     allow_empty: bool = False
+    default: str | int | float | bool | None = None
     unit: str = ""
 
     @property
@@ -413,6 +415,8 @@ def _problems(contract: Contract, path: Path) -> list[tuple[str, str]]:
             found.append((f"{where}.name", f"field {field.name} is there twice"))
         if field.required and field.required_when:
             found.append((f"{where}.required_when", "either required or required_when"))
+        if field.default is not None and (field.required or field.item):
+            found.append((f"{where}.default", "only an optional scalar has a default"))
         if field.enum and field.type != "string":
             found.append((f"{where}.enum", "enum needs type string"))
         if any(value in ("true", "false") or not re.match(r"[A-Za-z]", value) for value in field.enum):

@@ -88,6 +88,12 @@ def _number(value: int | float) -> str:
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e18 else repr(value)
 
 
+def _literal(value: str | int | float | bool) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return quote(value) if isinstance(value, str) else _number(value)
+
+
 def _element(field: Field) -> str:
     return {"string": "string", "float32": "float", "float64": "float"}.get(field.item or "", "integer")
 
@@ -129,15 +135,17 @@ def column(field: Field) -> Column:
         value = value if sql_type == extract_type(field) else f"CAST({value}, {quote(sql_type)})"
         return Column(field.name, sql_type, value, comment)
     sql_type = _COLUMN_TYPES[field.type]
-    if field.required:
-        value = f"ifNull({value}, {quote('') if field.type == 'string' else 'false' if field.type == 'bool' else 0})"
+    given = field.required or field.default is not None
+    if given:
+        absent = {"string": "", "bool": False}.get(field.type, 0) if field.default is None else field.default
+        value = f"ifNull({value}, {_literal(absent)})"
     if field.type == "timestamp_ms":
         value = f"fromUnixTimestamp64Milli({value}, 'UTC')"
     elif field.type == "timestamp_us":
         value = f"fromUnixTimestamp64Micro({value}, 'UTC')"
     elif field.type in ("uint8", "uint16", "uint32"):
         value = f"to{_COLUMN_TYPES[field.type]}({value})"
-    return Column(field.name, sql_type if field.required else f"Nullable({sql_type})", value, comment)
+    return Column(field.name, sql_type if given else f"Nullable({sql_type})", value, comment)
 
 
 def present(field: Field) -> str:

@@ -58,7 +58,7 @@ CREATE TABLE IF NOT EXISTS market_trades_landing
     quantity Float64 COMMENT 'Quantity traded. [base currency]',
     side String COMMENT 'Side of the taker.',
     taker Bool COMMENT 'True where the row tells the taker\'s view.',
-    order_id Nullable(UInt64) COMMENT 'Order of the taker where the venue tells it, else 0 or absent.',
+    order_id UInt64 COMMENT 'Order of the taker where the venue tells it, else 0 or absent.',
     raw String COMMENT 'The row as it came',
     reject_reason String COMMENT 'First breach of the contract, empty for a valid row',
     topic String COMMENT 'Where the row came from',

@@ -13,7 +13,7 @@ AS SELECT
     ifNull(in_quantity, 0) AS quantity,
     ifNull(in_side, '') AS side,
     ifNull(in_taker, false) AS taker,
-    in_order_id AS order_id,
+    ifNull(in_order_id, 0) AS order_id,
     raw,
     multiIf(
         (NOT plain) AND (JSONType(odd) != 'Object'), 'not a JSON object',
