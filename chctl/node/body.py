@@ -14,8 +14,11 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import IO, Any
 
+import lz4.block
 import lz4.frame
 import zstandard
+
+from chctl.node import frames
 
 MEMORY_BYTES = 1 << 20
 
@@ -86,13 +89,13 @@ def new_file(folder: Path) -> IO[bytes]:
     return tempfile.TemporaryFile(dir=folder)
 
 
-async def spool(chunks: AsyncIterator[bytes], encoding: str, folder: Path) -> IO[bytes]:
-    """Decode a body into a file object, positioned at its start.
+async def spool(chunks: AsyncIterator[bytes], encoding: str, folder: Path, framed: bool = False) -> IO[bytes]:
+    """Decode a body (`framed`: in ClickHouse's own frames) into a file object, positioned at its start.
 
     Raises BadBody where the body does not decode or is cut off.
     """
     file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES, dir=str(folder))  # noqa: SIM115
-    decoder = None
+    decoder: _Decoder | frames.Decoder | None = frames.Decoder() if framed else None
     if encoding and encoding != "identity":
         if encoding not in _DECODERS:
             raise BadBody(f"Unknown compression method: {encoding}. Use one of {', '.join(_DECODERS)}")
@@ -100,14 +103,14 @@ async def spool(chunks: AsyncIterator[bytes], encoding: str, folder: Path) -> IO
     try:
         async for chunk in chunks:
             file.write(decoder.feed(chunk) if decoder else chunk)
-    except (zlib.error, zstandard.ZstdError, RuntimeError, EOFError) as error:
+    except (zlib.error, zstandard.ZstdError, RuntimeError, EOFError, frames.BadFrame, lz4.block.LZ4BlockError) as error:
         file.close()
-        raise BadBody(f"Cannot decompress the body as {encoding}: {error}") from error
+        raise BadBody(f"Cannot decompress the body: {error}") from error
     except BaseException:
         file.close()
         raise
     if decoder and not decoder.finished:
         file.close()
-        raise BadBody(f"The {encoding} body ends in the middle of a frame")
+        raise BadBody("The compressed body ends in the middle of a frame")
     file.seek(0)
     return file

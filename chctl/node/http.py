@@ -34,8 +34,10 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from chctl.node import body as bodies
+from chctl.node import frames
 from chctl.node.engine import Answer, Call, Engine, Session
 from chctl.node.errors import ClickHouseError
+from chctl.node.native import REVISION, Converter, Unsupported
 from chctl.node.pipe import Pipe
 from chctl.node.sql import BadStatement, Statement, split
 
@@ -89,8 +91,16 @@ class Query:
     format: str
     encoding: str | None
     wait_end: bool
+    framed: bool = False
+    converter: Converter | None = None
     session: Session | None = None
     started: float = field(default_factory=time.monotonic)
+
+    def encode(self, data: bytes, last: bool = False) -> bytes:
+        """The engine's bytes as this client wants them. Raises Unsupported."""
+        if self.converter:
+            data = self.converter.feed(data) + (self.converter.finish() if last else b"")
+        return frames.encode(data) if self.framed else data
 
 
 class Interface:
@@ -125,7 +135,7 @@ class Interface:
             else:
                 await self._answer(query, send)
         except ClickHouseError as error:
-            await self._send_error(send, error, query_id, encoding)
+            await self._send_error(send, error, query_id, encoding, framed=parameters.get("compress") == "1")
         except ClientDisconnect:
             return  # went away before its statement was whole: nothing has run
         finally:
@@ -168,7 +178,8 @@ class Interface:
 
     async def _read(self, request: Request, parameters: dict[str, str], query_id: str, encoding: str | None) -> Query:
         try:
-            file = await bodies.spool(request.stream(), request.headers.get("Content-Encoding", ""), self._spool_dir)
+            coding, framed = request.headers.get("Content-Encoding", ""), parameters.get("decompress") == "1"
+            file = await bodies.spool(request.stream(), coding, self._spool_dir, framed)
         except bodies.BadBody as error:
             raise self._error(354, "CANNOT_DECOMPRESS", str(error)) from None
         try:
@@ -215,6 +226,12 @@ class Interface:
         )
         wait_end = parameters.get("wait_end_of_query", "0") in ("1", "true")
         query = Query(statement, data, call, query_id, format_name, encoding, wait_end)
+        query.framed = parameters.get("compress") == "1"
+        revision = parameters.get("client_protocol_version", "0")
+        if format_name == "Native" and revision.isdigit() and int(revision) >= REVISION:
+            query.converter = Converter()
+        if query.framed or query.converter:
+            query.encoding = None  # the engine compresses what it writes: not what is changed behind it
         query.session = self._session(parameters)
         return query
 
@@ -273,7 +290,7 @@ class Interface:
             sql = statement.with_clause(clause) + f" FORMAT {query.format}".encode()
             call = replace(call, sql=sql, format="TabSeparated", clause=clause)
         answer = await self._run(query, call)
-        data = bodies.compress(query.encoding, answer.data)
+        data = bodies.compress(query.encoding, query.encode(answer.data, last=True))
         await _start(send, 200, self._headers(query, answer, len(data)))
         await send({"type": "http.response.body", "body": data})
 
@@ -301,15 +318,19 @@ class Interface:
                 if len(head) >= BUFFER_BYTES and not query.wait_end:
                     break
             answer = None if chunk else await running
-            await _start(send, 200, self._headers(query, answer, len(head)))
+            data = query.encode(bytes(head), last=answer is not None)
+            await _start(send, 200, self._headers(query, answer, len(data)))
             sent = True
-            await send({"type": "http.response.body", "body": bytes(head), "more_body": answer is None})
+            await send({"type": "http.response.body", "body": data, "more_body": answer is None})
             if answer is not None:
                 return
             while chunk := await pipe.read(CHUNK_BYTES):
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await send({"type": "http.response.body", "body": query.encode(chunk), "more_body": True})
             await running
-            await send({"type": "http.response.body", "body": b""})
+            await send({"type": "http.response.body", "body": query.encode(b"", last=True)})
+        except Unsupported as error:
+            if not sent:
+                raise self._error(48, "NOT_IMPLEMENTED", str(error)) from None
         except ClickHouseError as error:
             if not sent:
                 raise
@@ -354,8 +375,11 @@ class Interface:
         tag, text = _tag(query.query_id), error.text
         return f"\r\n__exception__\r\n{tag}\r\n{text}{len(text.encode())} {tag}\r\n__exception__\r\n".encode()
 
-    async def _send_error(self, send: Send, error: ClickHouseError, query_id: str, encoding: str | None) -> None:
-        data = bodies.compress(encoding, error.text.encode())
+    async def _send_error(
+        self, send: Send, error: ClickHouseError, query_id: str, encoding: str | None, framed: bool
+    ) -> None:
+        text = error.text.encode()
+        data = bodies.compress(encoding, frames.encode(text) if framed else text)
         headers = {
             "Content-Type": "text/plain; charset=UTF-8",
             "Content-Length": str(len(data)),

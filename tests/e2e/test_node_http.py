@@ -22,6 +22,8 @@ import zstandard
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
+from chctl.node import frames
+from chctl.node.native import REVISION, Converter
 from chctl.node.run import NodeProcess
 from chctl.settings import Settings
 
@@ -311,6 +313,37 @@ def test_clickhouse_connect_with_every_compression(settings: Settings, client: C
         rows = [[i, "x" * 20] for i in range(50_000)]
         packed.insert("t", rows, column_names=["a", "s"])
         assert packed.query("SELECT a, s FROM t ORDER BY a").result_rows == [tuple(row) for row in rows]
+
+
+def test_clickhouses_own_frames_both_ways(http: httpx.Client) -> None:
+    def unpack(data: bytes) -> bytes:
+        decoder = frames.Decoder()
+        out = decoder.feed(data)
+        assert decoder.finished
+        return out
+
+    run(http, "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
+    data = "".join(f"{i}\n" for i in range(400_000)).encode()
+    run(http, "INSERT INTO t FORMAT TSV", frames.encode(data), decompress="1")
+    got = http.post("/", params={"compress": "1"}, content="SELECT a FROM t ORDER BY a").content
+    assert unpack(got) == data
+    assert unpack(http.post("/", params={"compress": "1"}, content="SELECT nope").content).startswith(b"Code: 47.")
+    damaged = bytearray(frames.encode(b"1\n"))
+    damaged[3] ^= 1
+    insert = {"query": "INSERT INTO t FORMAT TSV", "decompress": "1"}
+    assert "Checksum" in http.post("/", params=insert, content=bytes(damaged)).text
+    assert run(http, "SELECT count() FROM t") == "400000\n"
+
+
+def test_native_in_the_revision_of_the_tcp_protocol(http: httpx.Client) -> None:
+    query = f"SELECT * REPLACE (toString(j) AS j) FROM ({ROWS.strip()})"
+    asked = {"default_format": "Native", "client_protocol_version": str(REVISION)}
+    new = http.post("/", params=asked, content=query).content
+    old = http.post("/", params={"default_format": "Native"}, content=query).content
+    converter = Converter()
+    assert new == converter.feed(old) + converter.finish()
+    response = http.post("/", params=asked, content="SELECT uniqState(1)")
+    assert (response.status_code, response.headers["X-ClickHouse-Exception-Code"]) == (501, "48")
 
 
 # --- size, concurrency, cancelling
