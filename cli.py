@@ -339,6 +339,35 @@ def beacon() -> None:
         raise typer.Exit(2) from error
 
 
+@feed.command("social")
+def feed_social(
+    until_idle: Annotated[
+        float, typer.Option(help="End after so many seconds without a post; 0 runs until stopped.")
+    ] = 0.0,
+) -> None:
+    """Rate the sentiment of posts: social_raw in, social_processed out, without personal data, within a budget.
+
+    With CHCTL_OPENAI_API_KEY (or a file openai_api_key in the secrets directory) the model of CHCTL_SOCIAL_MODEL rates
+    them, up to CHCTL_SOCIAL_USD_PER_DAY; without one a local lexicon does, and the column `model` says so. Several may
+    run: they share partitions, budget and answers.
+    """
+    import asyncio
+
+    from chctl import logs
+    from chctl.settings import settings
+    from feeders.analysis.faults import MisconfiguredError
+    from feeders.runtime import Stop
+    from feeders.social import run_social
+
+    s = settings()
+    logs.configure(s)
+    try:
+        asyncio.run(run_social(s, stop=Stop().install(), until_idle=until_idle or None))
+    except MisconfiguredError as error:
+        typer.echo(f"chctl feed social: {error}", err=True)
+        raise typer.Exit(78) from None  # EX_CONFIG: no restart helps
+
+
 # --- alerts and rules -------------------------------------------------------------------------------------------------
 
 

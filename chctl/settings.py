@@ -95,6 +95,30 @@ class Settings(BaseSettings):
     beacon_queue_mb: int = Field(default=64, ge=1, description="Unacknowledged messages kept; more are refused.")
     beacon_drain_seconds: float = Field(default=10.0, ge=0, description="How long a stop waits for the broker.")
 
+    # --- social pipeline
+    openai_api_key: SecretStr = Field(default=SecretStr(""), description="Without it the local lexicon rates posts.")
+    openai_base_url: str = Field(default="", description="Any server that speaks the Responses API; empty: OpenAI.")
+    social_model: str = "gpt-4o-mini"
+    social_price_input: float = Field(default=0.15, ge=0, description="USD for a million input tokens.")
+    social_price_output: float = Field(default=0.60, ge=0, description="USD for a million output tokens.")
+    social_price_embedding: float = Field(default=0.02, ge=0, description="USD for a million tokens embedded.")
+    social_usd_per_day: float = Field(default=5.0, ge=0, description="Cap of the group on this host, per UTC day.")
+    social_tokens_per_minute: int = Field(default=150_000, ge=0, description="Of the group; 0: no limit.")
+    social_ahead_hours: float = Field(default=6.0, gt=0, description="How far spend may run ahead of an even pace.")
+    social_ledger: Path | None = Field(default=None, description="The group's file; default data_dir/social.sqlite3.")
+    social_author_key: SecretStr = Field(default=SecretStr(""), description="Hashes authors; empty: made in data_dir.")
+    social_batch_items: int = Field(default=500, gt=0, description="Posts of a window, whichever comes first:")
+    social_batch_seconds: float = Field(default=2.0, gt=0, description="or the seconds it stays open.")
+    social_request_items: int = Field(default=50, gt=0, description="Items of one request at most.")
+    social_request_tokens: int = Field(default=6000, gt=0, description="Input tokens of one request at most.")
+    social_concurrency: int = Field(default=4, gt=0, description="Requests of one process at a time.")
+    social_timeout_s: float = Field(default=60.0, gt=0, description="One request to the provider.")
+    social_embed_top: int = Field(default=0, ge=0, description="Texts of a window to embed, by engagement; 0: none.")
+    social_embedding_model: str = "text-embedding-3-small"
+    social_embedding_dimensions: int = Field(default=512, gt=0, description="As in the vector index of the table.")
+    milvus_uri: str = Field(default="", description="Keep vectors there (a server, or a file of Milvus Lite).")
+    milvus_token: SecretStr = SecretStr("")
+
 
 @cache
 def settings() -> Settings:

@@ -39,6 +39,9 @@ CREATE TABLE IF NOT EXISTS batches (
 );
 """
 
+#: Reason of a refusal: fewer items would fit.
+TOO_LARGE = "request larger than the token budget of a minute"
+
 #: How long answers and vectors are kept: as long as social_buzz keeps the posts.
 KEEP_SECONDS = 30 * 86_400
 
@@ -108,7 +111,7 @@ class Ledger:
             self._db.execute("DELETE FROM recent WHERE at <= ?", (now - 60,))
             if self.limits.tokens_per_minute:
                 if tokens > self.limits.tokens_per_minute:
-                    return Refusal("request larger than the token budget of a minute", None)
+                    return Refusal(TOO_LARGE, None)
                 wait = self._wait_for_tokens(tokens, now)
                 if wait > 0:
                     return Refusal("tokens per minute", wait)

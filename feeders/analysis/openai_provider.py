@@ -20,7 +20,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from feeders.analysis import framing
 from feeders.analysis.faults import Fault, Kind, MisconfiguredError, classify
-from feeders.analysis.ledger import Ledger, Refusal, Reservation
+from feeders.analysis.ledger import TOO_LARGE, Ledger, Refusal, Reservation
 from feeders.analysis.lexicon import label_of
 from feeders.analysis.model import Answer, Question, Rated, Rejected
 from feeders.analysis.tokens import ANSWER_TOKENS, ITEM_OVERHEAD, count, pack
@@ -155,6 +155,11 @@ class OpenAIProvider:
         tokens_out = self._output_limit(len(questions))
         return self.options.prices.of(tokens_in, tokens_out), tokens_in + tokens_out
 
+    def item_bound(self, text_tokens: int) -> tuple[float, int]:
+        """The most that one more item adds to a request: USD, tokens."""
+        tokens_in = text_tokens + ITEM_OVERHEAD
+        return self.options.prices.of(tokens_in, ANSWER_TOKENS), tokens_in + ANSWER_TOKENS
+
     @staticmethod
     def _output_limit(items: int) -> int:
         return 64 + (items + len(framing.CONTROLS)) * ANSWER_TOKENS
@@ -176,11 +181,14 @@ class OpenAIProvider:
     async def _rate_batch(self, batch: list[Question], rated: Rated) -> None:
         """One request, and what follows from it."""
         outcome = await self._request(batch)
-        if isinstance(outcome, Refusal):
-            rated.unpaid |= {q.key for q in batch}
-        elif isinstance(outcome, Fault) and outcome.kind == Kind.TOO_LARGE and len(batch) > 1:
+        too_large = outcome.reason == TOO_LARGE if isinstance(outcome, Refusal) else False
+        if isinstance(outcome, Fault):
+            too_large = outcome.kind == Kind.TOO_LARGE
+        if too_large and len(batch) > 1:
             middle = len(batch) // 2
             await _all(self._rate_batch(batch[:middle], rated), self._rate_batch(batch[middle:], rated))
+        elif isinstance(outcome, Refusal):
+            rated.unpaid |= {q.key for q in batch}
         elif isinstance(outcome, Fault):
             await self._alone(batch, dict.fromkeys((q.key for q in batch), outcome.code), rated)
         else:

@@ -1,0 +1,368 @@
+"""The social feeder: `social_raw` in, `social_processed` out, with sentiment, without personal data, within a budget.
+
+A window of posts is read, redacted, rated and published; its offsets are committed once the broker has every row, and
+every post that was given up stands in `rejected_events`. A crash before that repeats the window: answers that were paid
+for come from the ledger, and rows replace themselves by event_id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import openai
+import structlog
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
+from confluent_kafka import Message
+from prometheus_client import Counter, Histogram
+
+from chctl import clickhouse
+from chctl.settings import Settings
+from feeders.analysis.ledger import Ledger, Limits
+from feeders.analysis.model import Answer, Origin, Post
+from feeders.analysis.openai_provider import OpenAIProvider, Options, Prices, ProviderStoppedError
+from feeders.analysis.pipeline import Lookup, Pipeline
+from feeders.analysis.posts import read_post
+from feeders.analysis.redaction import author_key, redact
+from feeders.analysis.symbols import SymbolFinder, load_aliases
+from feeders.analysis.vectors import open_milvus
+from feeders.runtime import Publisher, Reader, Stop, Supervisor, serve_metrics
+
+log = structlog.get_logger()
+
+RAW, PROCESSED = "social_raw", "social_processed"
+GROUP = "chctl.social.social_raw"
+
+WINDOW = Histogram(
+    "chctl_social_window_seconds", "From the last post of a window to its rows on the broker.",
+    buckets=(0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300),
+)  # fmt: skip
+REJECTED = Counter("chctl_social_rejected_total", "Posts that went to rejected_events.", ["reason"])
+
+#: Seconds between two looks into `symbol_aliases`.
+ALIASES_EVERY = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A row for `rejected_events`; `raw` is redacted."""
+
+    origin: Origin
+    reason: str
+    raw: str
+    kafka_time: datetime
+
+
+@dataclass
+class Report:
+    """What a run came to."""
+
+    posts: int = 0
+    rows: int = 0
+    rejected: int = 0
+    windows: int = 0
+    seconds_waiting: float = 0.0  # for the provider
+    seconds_working: float = 0.0  # in this process
+    by_model: dict[str, int] = field(default_factory=dict)
+
+
+class SocialReader(Reader):
+    """A reader that stays a member of its group while a window waits for a slow provider."""
+
+    def idle(self) -> None:
+        """Serve the group without reading: partitions may come and go, no message is taken."""
+        self._consumer.pause(assigned := self._consumer.assignment())
+        if (message := self._consumer.poll(0)) is not None and message.error() is None:
+            raise RuntimeError("a paused consumer handed out a message")
+        self._consumer.resume(assigned)
+
+
+class Symbols:
+    """The finder for the aliases in ClickHouse, looked up again once a minute; an outage keeps the last ones."""
+
+    def __init__(self, client: Callable[[], Client]) -> None:
+        self._client = client
+        self._finder: SymbolFinder | None = None
+        self._loaded = 0.0
+
+    def find(self, text: str) -> list[str]:
+        """Symbols in a redacted text. Raises a driver's error only while no aliases were ever loaded."""
+        now = time.monotonic()
+        if self._finder is None or now - self._loaded > ALIASES_EVERY:
+            try:
+                self._finder = SymbolFinder(load_aliases(self._client()))
+            except (Error, OSError) as error:
+                if self._finder is None:
+                    raise
+                log.warning("aliases of symbols not refreshed", error=type(error).__name__)
+            self._loaded = now
+        return self._finder.find(text)
+
+
+@dataclass
+class SocialFeeder:
+    """The loop. `reject` must not return before the rejections are safe; `find` gives the symbols of a text."""
+
+    reader: SocialReader
+    publisher: Publisher
+    pipeline: Pipeline
+    key: bytes
+    find: Callable[[str], list[str]]
+    reject: Callable[[list[Rejection]], None]
+    window_posts: int = 500
+    window_seconds: float = 2.0
+    stop: Stop = field(default_factory=Stop)
+    supervisor: Supervisor = field(default_factory=Supervisor)
+    drain_seconds: float = 20.0
+    until_idle: float | None = None  # end after so many seconds without a post (backfill, tests)
+
+    async def run(self) -> Report:
+        """Until stopped. Raises PublishError and MisconfiguredError: the window is then read again by the next run."""
+        report = Report()
+        self.supervisor.ready("waiting for posts")
+        last_post = time.monotonic()
+        while not self.stop():
+            messages = await self._read()
+            self.supervisor.progress()
+            if not messages:
+                if self.until_idle is not None and time.monotonic() - last_post > self.until_idle:
+                    break
+                continue
+            last_post = time.monotonic()
+            if not await self._handle(messages, report):
+                break
+        self.supervisor.stopping()
+        log.info("feed ended", posts=report.posts, rows=report.rows, rejected=report.rejected)
+        return report
+
+    async def _read(self) -> list[Message]:
+        """Messages until there are enough of them or the window's time is up, whichever comes first."""
+        messages: list[Message] = []
+        opened = time.monotonic()
+        while len(messages) < self.window_posts and not self.stop():
+            left = opened + self.window_seconds - time.monotonic()
+            if left <= 0:
+                break
+            wait = min(left, 0.2)
+            messages += await asyncio.to_thread(self.reader.read, self.window_posts - len(messages), wait)
+        return messages
+
+    async def _handle(self, messages: list[Message], report: Report) -> bool:
+        """One window, up to its commit; False if the end was asked for before it was done."""
+        started = time.monotonic()
+        posts, rejections = await asyncio.to_thread(self._posts, messages)
+        prepared = time.monotonic()
+        task = asyncio.create_task(self.pipeline.process(posts))
+        if not await self._wait(task):
+            return False
+        window = task.result()
+        waited = time.monotonic()
+        for event_id, row in window.rows:
+            self.publisher.add(PROCESSED, event_id, row)
+            await self.publisher.room(self.supervisor.progress)
+        times = {p.origin: p.event_time for p, _ in window.rejected}
+        rejections += [
+            Rejection(p.origin, f"sentiment: {r.reason}", p.text, datetime.fromtimestamp(times[p.origin] / 1000, UTC))
+            for p, r in window.rejected
+        ]
+        if rejections:
+            for rejection in rejections:
+                REJECTED.labels(rejection.reason.partition(":")[0]).inc()
+            if not await self._safely(lambda: self.reject(rejections)):
+                return False
+        while not await asyncio.to_thread(self.publisher.drain, 1.0):
+            self.supervisor.progress()
+            await asyncio.to_thread(self.reader.idle)
+            if self.stop() and time.monotonic() - waited > self.drain_seconds:
+                return False
+        await asyncio.to_thread(self.reader.commit)
+        ended = time.monotonic()
+        WINDOW.observe(ended - started)
+        report.posts += len(posts)
+        report.rows += len(window.rows)
+        report.rejected += len(rejections)
+        report.windows += 1
+        report.seconds_waiting += waited - prepared
+        report.seconds_working += (prepared - started) + (ended - waited)
+        self.supervisor.progress()
+        return True
+
+    def _posts(self, messages: list[Message]) -> tuple[list[Post], list[Rejection]]:
+        posts: list[Post] = []
+        rejections: list[Rejection] = []
+        for message in messages:
+            origin = Origin(message.topic() or RAW, message.partition() or 0, message.offset() or 0)
+            for line in (message.value() or b"").splitlines():
+                if not line.strip():
+                    continue
+                try:
+                    posts.append(read_post(line, origin, self.key, self.find))
+                except ValueError as error:
+                    at = datetime.fromtimestamp(max(0, message.timestamp()[1]) / 1000, UTC)
+                    text = redact(line.decode("utf-8", "replace")[:8000])
+                    rejections.append(Rejection(origin, f"not a post: {error}"[:200], text, at))
+        return posts, rejections
+
+    async def _wait(self, task: asyncio.Task[object]) -> bool:
+        """Wait for a window; False if the end was asked for and the window did not end in time."""
+        stopped: float | None = None
+        while not task.done():
+            await asyncio.wait([task], timeout=0.5)
+            if task.done():
+                break
+            await asyncio.to_thread(self.reader.idle)
+            if self.stop():
+                stopped = stopped or time.monotonic()
+                if time.monotonic() - stopped > self.drain_seconds:
+                    if self.pipeline.provider:
+                        self.pipeline.provider.stopping.set()
+                    task.cancel()
+                    await asyncio.wait([task], timeout=5)
+                    return False
+        try:
+            task.result()
+        except ProviderStoppedError:
+            return False
+        return True
+
+    async def _safely(self, write: Callable[[], None]) -> bool:
+        """Repeat until the node takes it: nothing is committed before."""
+        wait = 0.1
+        while True:
+            try:
+                await asyncio.to_thread(write)
+            except (Error, OSError) as error:
+                log.error("rejected_events cannot be written: the window waits", error=type(error).__name__)
+                if self.stop():
+                    return False
+                self.supervisor.progress()
+                await asyncio.to_thread(self.reader.idle)
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, 10)
+            else:
+                return True
+
+
+# --- against a real node ----------------------------------------------------------------------------------------------
+
+
+def reject_into(client: Callable[[], Client]) -> Callable[[list[Rejection]], None]:
+    """Write rejections to the table `rejected_events`; delivered twice, a row replaces itself."""
+
+    def reject(rejections: list[Rejection]) -> None:
+        now = datetime.now(UTC)
+        client().insert(
+            "rejected_events",
+            [
+                (r.origin.topic, r.origin.partition, r.origin.offset, r.reason, r.raw, r.kafka_time, now)
+                for r in rejections
+            ],
+            column_names=["topic", "partition", "offset", "reason", "raw", "kafka_time", "ingest_time"],
+        )
+
+    return reject
+
+
+def lookup_in(client: Callable[[], Client]) -> Lookup:
+    """Answers that social_buzz has: a new host, or one that lost its ledger, need not pay for them again."""
+
+    def lookup(keys: list[int], model: str) -> dict[int, Answer]:
+        rows = (
+            client()
+            .query(
+                """
+            SELECT
+                text_hash,
+                any(sentiment_score),
+                any(sentiment_label),
+                any(confidence),
+                any(tokens_count)
+            FROM social_buzz
+            WHERE model = {model:String} AND text_hash IN {keys:Array(UInt64)}
+            GROUP BY text_hash
+            """,
+                parameters={"model": model, "keys": keys},
+            )
+            .result_rows
+        )
+        return {k: Answer(score, label, confidence, model, tokens, 0.0) for k, score, label, confidence, tokens in rows}
+
+    return lookup
+
+
+def provider_of(s: Settings, ledger: Ledger, progress: Callable[[], None] = lambda: None) -> OpenAIProvider | None:
+    """The provider that the settings name; None is the local lexicon."""
+    key = s.openai_api_key.get_secret_value()
+    if not key:
+        return None
+    client = openai.AsyncOpenAI(
+        api_key=key, base_url=s.openai_base_url or None, max_retries=0, timeout=s.social_timeout_s
+    )
+    options = Options(
+        model=s.social_model,
+        embedding_model=s.social_embedding_model,
+        embedding_dimensions=s.social_embedding_dimensions,
+        items=s.social_request_items,
+        tokens=s.social_request_tokens,
+        concurrency=s.social_concurrency,
+        prices=Prices(s.social_price_input, s.social_price_output, s.social_price_embedding),
+    )
+    return OpenAIProvider(client, ledger, options, progress=progress)
+
+
+def ledger_of(s: Settings) -> Ledger:
+    """The group's ledger on this host."""
+    limits = Limits(s.social_usd_per_day, s.social_tokens_per_minute, s.social_ahead_hours)
+    return Ledger(s.social_ledger or s.data_dir / "social.sqlite3", limits)
+
+
+def key_of(s: Settings) -> bytes:
+    """The key that hashes authors: from the settings, or made once in the data folder."""
+    return s.social_author_key.get_secret_value().encode() or author_key(s.data_dir / "author.key")
+
+
+async def run_social(s: Settings, *, stop: Stop | None = None, until_idle: float | None = None) -> Report:
+    """Run the feeder as the settings say, until stopped. Waits for `symbol_aliases`: run `chctl migrate` first."""
+    stop = stop or Stop()
+    supervisor = Supervisor()
+    opened: list[Client] = []
+
+    def client() -> Client:
+        if not opened:
+            opened.append(clickhouse.connect(s))
+        return opened[0]
+
+    ledger = ledger_of(s)
+    provider = provider_of(s, ledger, supervisor.progress)
+    log.info("sentiment", model=provider.model if provider else "lexicon", usd_per_day=s.social_usd_per_day)
+    symbols = Symbols(client)
+    while not stop():
+        try:
+            symbols.find("")
+            break
+        except (Error, OSError) as error:
+            log.warning("waiting for the table symbol_aliases: run `chctl migrate`", error=type(error).__name__)
+            await asyncio.sleep(1)
+    vectors = open_milvus(s) if provider else None
+    pipeline = Pipeline(ledger, provider, lookup_in(client), vectors, s.social_embed_top if provider else 0)
+    publisher = Publisher(s)
+    reader = SocialReader(s, GROUP, [RAW])
+    feeder = SocialFeeder(
+        reader, publisher, pipeline, key_of(s), symbols.find, reject_into(client), s.social_batch_items,
+        s.social_batch_seconds, stop, supervisor, until_idle=until_idle,
+    )  # fmt: skip
+    close_metrics = serve_metrics(s)
+    try:
+        ledger.prune()
+        return await feeder.run()
+    finally:
+        reader.close()
+        publisher.close(5)
+        ledger.close()
+        close_metrics()
+        for c in opened:
+            c.close()
