@@ -28,7 +28,7 @@ MIGRATIONS = {
     "user_actions": 4,
     "frontend_events": 5,
     "social_raw": 6,
-    "social_processed": 7,
+    "social_processed": 30,  # with the rest of the social part
     "alerts": 8,
 }
 _COLUMN_TYPES = {

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import openai
 import structlog
@@ -210,19 +211,22 @@ class SocialFeeder:
     async def _wait(self, task: asyncio.Task[object]) -> bool:
         """Wait for a window; False if the end was asked for and the window did not end in time."""
         stopped: float | None = None
-        while not task.done():
-            await asyncio.wait([task], timeout=0.5)
-            if task.done():
-                break
-            await asyncio.to_thread(self.reader.idle)
-            if self.stop():
-                stopped = stopped or time.monotonic()
-                if time.monotonic() - stopped > self.drain_seconds:
-                    if self.pipeline.provider:
-                        self.pipeline.provider.stopping.set()
-                    task.cancel()
-                    await asyncio.wait([task], timeout=5)
-                    return False
+        try:
+            while not task.done():
+                await asyncio.wait([task], timeout=0.5)
+                if task.done():
+                    break
+                await asyncio.to_thread(self.reader.idle)
+                if self.stop():
+                    stopped = stopped or time.monotonic()
+                    if time.monotonic() - stopped > self.drain_seconds:
+                        if self.pipeline.provider:
+                            self.pipeline.provider.stopping.set()
+                        return False
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task], timeout=5)
         try:
             task.result()
         except ProviderStoppedError:
@@ -325,8 +329,13 @@ def key_of(s: Settings) -> bytes:
     return s.social_author_key.get_secret_value().encode() or author_key(s.data_dir / "author.key")
 
 
-async def run_social(s: Settings, *, stop: Stop | None = None, until_idle: float | None = None) -> Report:
-    """Run the feeder as the settings say, until stopped. Waits for `symbol_aliases`: run `chctl migrate` first."""
+async def run_social(
+    s: Settings, *, stop: Stop | None = None, until_idle: float | None = None, kafka: dict[str, Any] | None = None
+) -> Report:
+    """Run the feeder as the settings say, until stopped. Waits for `symbol_aliases`: run `chctl migrate` first.
+
+    `kafka` changes settings of the consumer.
+    """
     stop = stop or Stop()
     supervisor = Supervisor()
     opened: list[Client] = []
@@ -350,7 +359,7 @@ async def run_social(s: Settings, *, stop: Stop | None = None, until_idle: float
     vectors = open_milvus(s) if provider else None
     pipeline = Pipeline(ledger, provider, lookup_in(client), vectors, s.social_embed_top if provider else 0)
     publisher = Publisher(s)
-    reader = SocialReader(s, GROUP, [RAW])
+    reader = SocialReader(s, GROUP, [RAW], config=kafka)
     feeder = SocialFeeder(
         reader, publisher, pipeline, key_of(s), symbols.find, reject_into(client), s.social_batch_items,
         s.social_batch_seconds, stop, supervisor, until_idle=until_idle,

@@ -1,0 +1,54 @@
+-- How topic social_processed enters the node: Posts with sentiment, without personal data. One row a line.
+-- Generated from contracts/social_processed.yaml by `chctl contracts render`: change the contract, not this file.
+
+-- kafka_social_processed: grain: one line of a message, unparsed. Read by social_processed_landing_mv alone.
+-- One raw column, so that a bad row in a packed message rejects only itself and nothing can throw.
+CREATE TABLE IF NOT EXISTS kafka_social_processed
+(
+    raw String COMMENT 'One row of JSON'
+)
+ENGINE = Kafka(chctl_kafka)
+SETTINGS
+    kafka_topic_list = 'social_processed',
+    kafka_group_name = 'chctl.clickhouse.social_processed',
+    kafka_format = 'LineAsString',
+    kafka_handle_error_mode = 'stream',
+    kafka_num_consumers = 1,
+    kafka_max_block_size = 65536,
+    kafka_poll_max_batch_size = 65536,
+    kafka_flush_interval_ms = 100,
+    kafka_poll_timeout_ms = 50,
+    kafka_consumer_reschedule_ms = 10;
+
+-- social_processed_landing: grain: one row of the topic, typed, valid or not; stores nothing.
+-- Read by the views that fill the topic's tables (WHERE reject_reason = '') and by rejected_social_processed_mv (!= '').
+CREATE TABLE IF NOT EXISTS social_processed_landing
+(
+    event_id String COMMENT 'As in social_raw.',
+    event_time DateTime64(3, 'UTC') COMMENT 'When the post was published.',
+    processed_time DateTime64(3, 'UTC') COMMENT 'When the feeder rated it.',
+    source String COMMENT 'Kind of place the post comes from.',
+    symbols Array(String) COMMENT 'Base assets the post is about.',
+    language Nullable(String) COMMENT 'BCP 47 tag where the source tells it.',
+    text String COMMENT 'The post, redacted.',
+    text_hash UInt64 COMMENT 'Of the normal form; near-duplicates share it.',
+    author_hash Nullable(String) COMMENT 'Keyed hash of the author.',
+    sentiment_score Float64 COMMENT 'From negative to positive.',
+    sentiment_label String COMMENT 'The score in a word.',
+    confidence Float64 COMMENT 'Of the analyser.',
+    tokens_count UInt32 COMMENT 'Tokens of the text in the model\'s vocabulary; words where a lexicon rated it.',
+    engagement Nullable(UInt64) COMMENT 'Likes, votes, replies and the like, summed.',
+    model String COMMENT 'What rated the post.',
+    cost_usd Nullable(Float64) COMMENT 'What this row\'s rating cost.',
+    embedding Array(Float32) COMMENT 'Vector of the text, where it has one and no vector store keeps it.',
+    embedding_id Nullable(String) COMMENT 'Id of the vector in the vector store.',
+    sampled_weight Float64 COMMENT 'Posts that this rating stands for; 0 where the budget left it to the lexicon.',
+    metadata Nullable(String) COMMENT 'Source\'s own details as a JSON object, redacted.',
+    raw String COMMENT 'The row as it came',
+    reject_reason String COMMENT 'First breach of the contract, empty for a valid row',
+    topic String COMMENT 'Where the row came from',
+    partition UInt64 COMMENT 'Its partition',
+    offset UInt64 COMMENT 'Offset of its message, which may hold many rows',
+    kafka_time DateTime64(3, 'UTC') COMMENT 'Timestamp of its message'
+)
+ENGINE = Null;

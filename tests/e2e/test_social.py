@@ -1,0 +1,189 @@
+"""Posts from the topic to the tables, through the real broker and node."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from pydantic import SecretStr
+
+from chctl.clickhouse import connect
+from chctl.migrate import migrate
+from chctl.node import broker
+from chctl.node.run import start_process
+from chctl.settings import Settings
+from feeders.analysis import lexicon
+from feeders.runtime import Stop
+from feeders.social import Report, run_social
+from tests.openai_server import Fault, Server, running
+
+
+@pytest.fixture(scope="module")
+def social(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A migrated node of its own: another database on the same node would share the consumer groups of its tables."""
+    data_dir = tmp_path_factory.mktemp("social")
+    process = start_process(data_dir)
+    try:
+        admin = AdminClient({"bootstrap.servers": process.brokers})
+        created = admin.create_topics([NewTopic("social_raw", 2, 1), NewTopic("social_processed", 1, 1)])
+        for future in created.values():
+            future.result(10)
+        migrate(process.settings())
+        yield process.settings()
+    finally:
+        process.stop()
+        broker.stop(data_dir)
+
+
+@pytest.fixture(scope="module")
+def sql(social: Settings) -> Iterator[Client]:
+    with connect(social) as client:
+        yield client
+
+
+#: A group's first join takes half of the session's timeout on this broker.
+KAFKA = {"session.timeout.ms": 1000, "heartbeat.interval.ms": 300}
+
+
+def settings_of(social: Settings, tmp_path: Path, **kwargs: Any) -> Settings:
+    defaults = {"data_dir": tmp_path, "social_batch_seconds": 0.3, "social_batch_items": 200}
+    return social.model_copy(update=defaults | kwargs)
+
+
+def post(event_id: str, text: str, **kwargs: Any) -> dict[str, Any]:
+    now = int(time.time() * 1000)
+    return {"event_id": event_id, "event_time": now, "source": "reddit", "author": "joe", "text": text} | kwargs
+
+
+def publish(social: Settings, *rows: dict[str, Any] | str, packed: int = 3) -> None:
+    producer = Producer({"bootstrap.servers": social.kafka_brokers})
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    for i in range(0, len(lines), packed):
+        producer.produce("social_raw", "\n".join(lines[i : i + packed]).encode(), key=b"reddit")
+    assert producer.flush(10) == 0
+
+
+def feed(settings: Settings, until: Callable[[], bool], seconds: float = 30) -> Report:
+    """Run the feeder until a condition holds."""
+
+    async def run() -> Report:
+        stop = Stop()
+        task = asyncio.create_task(run_social(settings, stop=stop, kafka=KAFKA))
+        deadline = time.monotonic() + seconds
+        try:
+            while not await asyncio.to_thread(until):
+                assert time.monotonic() < deadline, "the condition did not come to hold"
+                assert not task.done(), task.exception()
+                await asyncio.sleep(0.1)
+        finally:
+            stop.set()
+        return await task
+
+    return asyncio.run(run())
+
+
+def rows(sql: Client, prefix: str) -> dict[str, tuple[Any, ...]]:
+    query = """
+        SELECT event_id, symbol, sentiment_label, model, text, author_hash, sampled_weight
+        FROM social_buzz FINAL WHERE startsWith(event_id, {prefix:String}) ORDER BY event_id, symbol
+    """
+    return {f"{r[0]}/{r[1]}": r[2:] for r in sql.query(query, parameters={"prefix": prefix}).result_rows}
+
+
+def test_posts_get_their_sentiment_without_a_key(social: Settings, sql: Client, tmp_path: Path) -> None:
+    publish(
+        social,
+        post("reddit:a1", "Bitcoin and $ETH to the moon, says @joe (joe@example.com)"),
+        post("reddit:a2", "rug pull on $SOL, everything stolen"),
+        "this is no post of joe@example.com",
+        post("reddit:a3", "nothing to see"),
+    )
+    feed(settings_of(social, tmp_path), lambda: len(rows(sql, "reddit:a")) == 4)
+    found = rows(sql, "reddit:a")
+    assert list(found) == ["reddit:a1/BTC", "reddit:a1/ETH", "reddit:a2/SOL", "reddit:a3/"]
+    assert found["reddit:a1/BTC"][:2] == ("positive", lexicon.MODEL)
+    assert found["reddit:a1/BTC"][2] == "Bitcoin and $ETH to the moon, says [HANDLE] ([EMAIL])"
+    assert found["reddit:a1/BTC"][3] not in ("", "joe")
+    assert found["reddit:a2/SOL"][0] == "negative"
+    rejected = "SELECT raw FROM rejected_events WHERE topic = 'social_raw'"
+    assert [r[0] for r in sql.query(rejected).result_rows] == ["this is no post of [EMAIL]"]
+    mentions = "SELECT symbol, sum(mentions) FROM dash_sentiment WHERE symbol != '' GROUP BY symbol ORDER BY symbol"
+    assert sql.query(mentions).result_rows == [("BTC", 1), ("ETH", 1), ("SOL", 1)]
+
+
+def test_a_feeder_that_dies_before_its_commit_loses_and_pays_nothing_twice(
+    social: Settings, sql: Client, tmp_path: Path
+) -> None:
+    posts = [post(f"reddit:b{i}", f"good coin number {i} $ADA") for i in range(60)]
+    publish(social, *posts)
+    with running(Server()) as server:
+        settings = settings_of(social, tmp_path, openai_api_key=SecretStr("k"), openai_base_url=server.url)
+        server.judge = lambda p: Fault(delay=60) if any("number 59 " in x["text"] for x in p) else None
+
+        async def die() -> None:  # one of two requests is answered, then the process is gone
+            stop = Stop()
+            task = asyncio.create_task(run_social(settings, stop=stop, kafka=KAFKA))
+            deadline = time.monotonic() + 30
+            while sum(len(t) for t in server.texts) < 60:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.5)
+            task.cancel()
+            await asyncio.wait([task])
+
+        asyncio.run(die())
+        assert rows(sql, "reddit:b") == {}
+        asked = len(server.texts)
+        server.judge = lambda _: None
+        feed(settings, lambda: len(rows(sql, "reddit:b")) == 60)
+        again = [text for texts in server.texts[asked:] for text in texts]
+        assert 0 < len(again) < 60  # only what had not been answered
+    assert {r[0] for r in rows(sql, "reddit:b").values()} == {"positive"}
+    mentions = "SELECT sum(mentions), sum(rated_posts) FROM dash_sentiment WHERE symbol = 'ADA'"
+    assert sql.query(mentions).result_rows == [(60, 60)]
+
+
+def test_another_host_finds_the_answers_in_clickhouse(social: Settings, sql: Client, tmp_path: Path) -> None:
+    with running(Server()) as server:
+        first = settings_of(social, tmp_path / "one", openai_api_key=SecretStr("k"), openai_base_url=server.url)
+        publish(social, post("reddit:c1", "good coin for everyone $XRP"))
+        feed(first, lambda: len(rows(sql, "reddit:c")) == 1)
+        second = settings_of(social, tmp_path / "two", openai_api_key=SecretStr("k"), openai_base_url=server.url)
+        publish(social, post("reddit:c2", "Good coin for everyone $xrp!".replace("!", "")))
+        feed(second, lambda: len(rows(sql, "reddit:c")) == 2)
+        assert len(server.requests) == 1
+    spent = "SELECT sum(cost_usd) > 0, count() FROM social_buzz FINAL WHERE startsWith(event_id, 'reddit:c')"
+    assert sql.query(spent).result_rows == [(True, 2)]
+
+
+def test_a_post_delivered_again_or_rated_again_counts_once(social: Settings, sql: Client, tmp_path: Path) -> None:
+    again = post("reddit:d1", "dogecoin to the moon")
+    publish(social, again, again, packed=1)
+    feed(settings_of(social, tmp_path), lambda: len(rows(sql, "reddit:d")) == 1)
+    with running(Server()) as server:
+        publish(social, again, post("reddit:d2", "good dogecoin"))
+        settings = settings_of(social, tmp_path, openai_api_key=SecretStr("k"), openai_base_url=server.url)
+        feed(settings, lambda: len(rows(sql, "reddit:d")) == 2)
+    query = "SELECT model, mentions, author_count FROM dash_sentiment WHERE symbol = 'DOGE' ORDER BY model"
+    total = sql.query("SELECT sum(mentions) FROM dash_sentiment WHERE symbol = 'DOGE'").result_rows
+    assert total == [(2,)]
+    assert {r[0] for r in sql.query(query).result_rows} == {"gpt-4o-mini"}
+
+
+def test_an_embedded_post_has_its_vector(social: Settings, sql: Client, tmp_path: Path) -> None:
+    with running(Server()) as server:
+        settings = settings_of(
+            social, tmp_path, openai_api_key=SecretStr("k"), openai_base_url=server.url, social_embed_top=1
+        )
+        publish(social, post("reddit:e1", "good $LTC", engagement=9), post("reddit:e2", "bad $LTC"))
+        feed(settings, lambda: len(rows(sql, "reddit:e")) == 2)
+    query = "SELECT event_id, length(embedding) FROM social_embeddings FINAL"
+    assert sql.query(query).result_rows == [("reddit:e1", 512)]

@@ -1,0 +1,14 @@
+-- rejected_social_processed_mv: keeps every row of topic social_processed that breaks its contract, as it came and why.
+-- Grain: one rejected row. Read by nobody: fills rejected_events.
+-- Generated from contracts/social_processed.yaml by `chctl contracts render`: change the contract, not this file.
+CREATE MATERIALIZED VIEW IF NOT EXISTS rejected_social_processed_mv TO rejected_events
+AS SELECT
+    topic,
+    partition,
+    offset,
+    reject_reason AS reason,
+    raw,
+    kafka_time,
+    now64(3, 'UTC') AS ingest_time
+FROM social_processed_landing
+WHERE reject_reason != '';
