@@ -4,7 +4,7 @@ SELECT
     arrayJoin(if(empty(symbols), [''], arrayDistinct(symbols))) AS symbol,
     source,
     toStartOfMinute(event_time) AS minute,
-    groupUniqArrayState(CAST((cityHash64(event_id), processed_time, model, sentiment_score, sampled_weight, ifNull(engagement, 0), cityHash64(ifNull(author_hash, ''))), 'Tuple(id UInt64, processed_time DateTime64(3, \'UTC\'), model String, score Float32, weight Float32, engagement UInt64, author UInt64)')) AS ratings
+    groupUniqArrayState(CAST((cityHash64(event_id), processed_time, model, sentiment_score, sampled_weight, engagement, cityHash64(author_hash)), 'Tuple(id UInt64, processed_time DateTime64(3, \'UTC\'), model String, score Float32, weight Float32, engagement UInt64, author UInt64)')) AS ratings
 FROM social_processed_landing
 WHERE reject_reason = ''
 GROUP BY

@@ -4,7 +4,7 @@ SELECT
     event_time,
     text_hash,
     event_id,
-    ifNull(engagement, 0) AS engagement,
+    engagement,
     embedding,
     processed_time
 FROM social_processed_landing
