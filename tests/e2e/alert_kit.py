@@ -1,0 +1,121 @@
+"""What the tests of alerts share: the tables on a real node, alerts in the outbox, feeders as processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from chctl.settings import PROJECT_DIR, Settings
+from chctl.sqltext import statements
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+#: The tables of the outbox, without the Kafka table behind them: a test that wants the topic writes to it.
+MIGRATIONS = ("0015", "0016", "0017", "0040", "0041", "0042", "0043", "0044", "0045")
+VIEWS = ("alerts_open", "alerts_history", "alert_rule_changes_mv", "alert_delivery_failed_mv")
+
+
+def create_tables(client: Client, views: Iterable[str] = VIEWS) -> None:
+    """The project's own migrations and views of alerts, in the test's database."""
+    files = [path for number in MIGRATIONS for path in (PROJECT_DIR / "migrations").glob(f"{number}_*.sql")]
+    files += [PROJECT_DIR / "views" / "alerts" / f"{name}.sql" for name in views]
+    for path in files:
+        for statement in statements(path.read_text()):
+            client.command(statement.sql)
+
+
+def raise_alerts(client: Client, rows: Iterable[dict[str, Any]]) -> None:
+    """Put alerts into the outbox as a rule would; what a row does not say is filled in."""
+    for_all = {
+        "rule": "test_rule",
+        "severity": "warning",
+        "status": "firing",
+        "entity": "binance:BTCUSDT",
+        "venue": "binance",
+        "symbol": "BTCUSDT",
+        "user_id": 0,
+        "value": 3.0,
+        "baseline": 10.0,
+        "threshold": 5.0,
+        "summary": "depth fell",
+        "evidence": "{}",
+    }
+    full = [for_all | row for row in rows]
+    columns = [*for_all, "alert_id"]
+    client.insert(
+        "alerts",
+        [[row[c] for c in columns] + [round(row.get("raised_time", time.time()) * 1000)] * 3 for row in full],
+        column_names=[*columns, "started_time", "event_time", "raised_time"],
+    )
+
+
+def wait_for(what: Callable[[], Any], timeout: float = 20.0, *, every: float = 0.05) -> Any:
+    """The first true answer; fails after `timeout` seconds with the last one."""
+    until = time.monotonic() + timeout
+    while not (answer := what()):
+        assert time.monotonic() < until, f"still {answer!r} after {timeout} s"
+        time.sleep(every)
+    return answer
+
+
+def deliveries(client: Client, *outcomes: str) -> list[tuple[str, str, str, str]]:
+    """(alert_id, status, channel, outcome) on record, oldest first."""
+    rows = client.query(
+        "SELECT alert_id, status, channel, outcome FROM alert_deliveries ORDER BY attempted_time, attempt"
+    ).result_rows
+    return [tuple(row) for row in rows if not outcomes or row[3] in outcomes]
+
+
+@dataclass
+class Feeder:
+    """`chctl feed alerts` as a process; `log` collects its stderr."""
+
+    process: subprocess.Popen[str]
+    log: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.log.append(line)
+
+    def said(self, text: str) -> bool:
+        return any(text in line for line in self.log)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(30)
+
+
+def start_feeder(s: Settings, *arguments: str, **environment: str) -> Feeder:
+    """Start the real command against the node and broker of `s`."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("CHCTL_")} | {
+        "CHCTL_CLICKHOUSE_URL": s.clickhouse_url,
+        "CHCTL_CLICKHOUSE_DATABASE": s.clickhouse_database,
+        "CHCTL_KAFKA_BROKERS": s.kafka_brokers,
+        "CHCTL_ALERTS_TOPIC": s.alerts_topic,
+        "CHCTL_WEBHOOK_ALLOW_PRIVATE": "127.0.0.1/32",
+        "CHCTL_WEBHOOK_SECRET": SECRET,
+        "CHCTL_ALERTS_LEASE_S": "3",
+        "CHCTL_ALERTS_REVIEW_S": "0.3",
+        "CHCTL_ALERTS_SWEEP_S": "0.2",
+        "CHCTL_LOG_FORMAT": "json",
+        **environment,
+    }
+    command = [str(Path(sys.executable).parent / "chctl"), "feed", "alerts", *arguments]
+    return Feeder(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True))
