@@ -31,13 +31,13 @@ class Storms:
         if window is None or now >= window.ends:
             ready += self._close(key)
             window = self._windows[key] = _Window(ends=now + group.window, held=[])
+        # What waits elsewhere for the same entity was raised before: it goes first.
+        for other in [k for k, w in self._windows.items() if k[0] == channel and k != key and w.held]:
+            if any(held.entity == alert.entity for held in self._windows[other].held):
+                ready += self._flush(other)
         if window.alone >= group.limit:
             window.held.append(alert)
             return ready
-        # What waits elsewhere for the same entity was raised before: it goes first.
-        for other in [k for k, w in self._windows.items() if k[0] == channel and w.held]:
-            if any(held.entity == alert.entity for held in self._windows[other].held):
-                ready += self._flush(other)
         window.alone += 1
         return [*ready, (channel, (alert,))]
 

@@ -1,5 +1,5 @@
-// Command ferretdb serves MongoDB's wire protocol on a free port of loopback from memory: what the tests of the alert
-// feeder's enrichment speak to. It prints its URI and ends with its standard input.
+// Command ferretdb serves MongoDB's wire protocol on a free port of loopback, data in the working folder: what the
+// tests of the alert feeder's enrichment speak to. It prints its URI and ends with its standard input.
 package main
 
 import (
@@ -16,7 +16,7 @@ func main() {
 	server, err := ferretdb.New(&ferretdb.Config{
 		Listener:  ferretdb.ListenerConfig{TCP: "127.0.0.1:0"},
 		Handler:   "sqlite",
-		SQLiteURL: "file:./?mode=memory&cache=shared",
+		SQLiteURL: "file:./",
 	})
 	if err != nil {
 		log.Fatal(err)
