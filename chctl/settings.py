@@ -57,6 +57,11 @@ class Settings(BaseSettings):
     # --- every feeder
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=0, description="Prometheus endpoint; 0 means none.")
+    otlp_endpoint: str = Field(default="", description="OTLP over HTTP, e.g. http://127.0.0.1:4318; empty: off.")
+    otlp_api_key: SecretStr = Field(
+        default=SecretStr(""), description="Value of the authorization header, as HyperDX asks."
+    )
+    otlp_interval_s: float = Field(default=10.0, description="How often metrics are sent.")
     log_level: str = "INFO"
     log_format: str = Field(default="auto", description="auto: console on a terminal, JSON otherwise.")
 

@@ -21,6 +21,7 @@ from prometheus_client import Gauge, start_http_server
 
 from chctl import clickhouse, logs
 from chctl.settings import Settings
+from feeders import telemetry
 from feeders.alerting.enrichment import Accounts, MongoAccounts
 from feeders.alerting.lease import Lease
 from feeders.alerting.outbox import Recorder
@@ -127,4 +128,9 @@ async def serve(s: Settings, routing: Routing) -> None:
 def main(s: Settings, routing: Routing) -> None:
     """The process behind `chctl feed alerts`."""
     logs.configure(s)
-    asyncio.run(serve(s, routing))
+    sending = telemetry.start(s, "chctl-feed-alerts")
+    try:
+        asyncio.run(serve(s, routing))
+    finally:
+        if sending:
+            sending.stop()

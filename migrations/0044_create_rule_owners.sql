@@ -13,6 +13,7 @@ CREATE TABLE IF NOT EXISTS rule_owners
 ENGINE = ReplacingMergeTree(updated_time)
 ORDER BY rule;
 
+-- not idempotent: the same keys with the same updated_time replace themselves
 INSERT INTO rule_owners (rule, owner, severity, runbook, dashboard, updated_time, updated_by) VALUES
     ('liquidity_drop', 'risk', '', 'Compare the depth on other venues, then look for one account cancelling on that side.', '/d/liquidity', '2026-01-01 00:00:00', 'chctl'),
     ('delivery_failed', 'platform', '', 'chctl alerts show ALERT_ID names the error; mend the channel, then chctl alerts test CHANNEL.', '/d/alerts', '2026-01-01 00:00:00', 'chctl');

@@ -15,6 +15,7 @@ ENGINE = MergeTree
 ORDER BY (rule, scope, parameter, updated_time);
 
 -- What was set before this table was.
+-- not idempotent: takes only what is not there yet
 INSERT INTO alert_rule_changes (rule, scope, parameter, value, updated_time, updated_by, note)
 SELECT
     rule,

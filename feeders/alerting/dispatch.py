@@ -9,10 +9,12 @@ from collections.abc import Callable
 
 import msgspec
 import structlog
+from opentelemetry.trace import SpanKind, StatusCode
 
 from feeders.alerting.model import FINAL, Attempt, Outcome, Page, Result
 from feeders.alerting.outbox import Recorder
 from feeders.channels import Channel
+from feeders.telemetry import alert_context, trace_id, tracer
 
 log = structlog.get_logger()
 
@@ -143,11 +145,20 @@ class Lane:
     async def _send(self, page: Page) -> Result:
         page.attempt += 1
         started = time.monotonic()
-        try:
-            result = await self.channel.send(page)
-        except Exception as error:  # a defect of one channel must not stop its lane
-            log.exception("channel failed", channel=self.channel.name)
-            result = Result(outcome="retry", error=f"{type(error).__name__}: {error}"[:500])
+        with tracer().start_as_current_span(
+            f"deliver {self.channel.name}",
+            context=alert_context(page.alerts[0].alert_id),
+            kind=SpanKind.CLIENT,
+            attributes={"alert.id": page.alerts[0].alert_id, "alert.count": len(page.alerts), "attempt": page.attempt},
+        ) as span:
+            try:
+                result = await self.channel.send(page)
+            except Exception as error:  # a defect of one channel must not stop its lane
+                log.exception("channel failed", channel=self.channel.name)
+                result = Result(outcome="retry", error=f"{type(error).__name__}: {error}"[:500])
+            span.set_attributes({"outcome": result.outcome, "http.response.status_code": result.http_status})
+            if result.outcome != "delivered":
+                span.set_status(StatusCode.ERROR, result.error)
         seconds = time.monotonic() - started
         if result.outcome == "retry":
             self._streak += 1
@@ -184,6 +195,7 @@ def rows(
             latency_ms=latency_ms,
             step=page.step,
             feeder=feeder,
+            trace_id=trace_id(alert.alert_id),
         )
         for alert in page.alerts
     ]

@@ -116,3 +116,4 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: int = 0
     step: int = 0
     feeder: str = ""
+    trace_id: str = ""

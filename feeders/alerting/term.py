@@ -25,6 +25,7 @@ from feeders.alerting.silences import Silence, silenced
 from feeders.alerting.storms import Storms
 from feeders.alerting.topic import Batch, TopicReader
 from feeders.channels import Channel
+from feeders.telemetry import alert_context, tracer
 
 log = structlog.get_logger()
 
@@ -134,6 +135,7 @@ class Term:
         for alert in alerts:
             self._seen[alert.key] = alert.raised_time
             alert = self._as_owned(alert)
+            _trace(alert)
             if alert.status == "resolved" and (alert.alert_id, "firing") in self._seen:
                 # Whoever was told that it fires is told that it ended, silence or not; nobody else is.
                 told = self._told.pop(alert.alert_id, set())
@@ -315,6 +317,17 @@ class Term:
             log.warning("the node does not answer; going by the topic alone", error=str(error)[:300])
             self._outbox = None
             return None
+
+
+def _trace(alert: Alert) -> None:
+    """The way of an alert until now: from its evidence to the outbox, from there to this feeder."""
+    context = alert_context(alert.alert_id)
+    attributes = {"alert.id": alert.alert_id, "alert.rule": alert.rule, "alert.entity": alert.entity}
+    raised = alert.raised_time * 1_000_000
+    ways = (("source to outbox", alert.event_time * 1_000_000, raised), ("outbox to feeder", raised, time.time_ns()))
+    for name, start, end in ways:
+        span = tracer().start_span(f"{name} {alert.status}", context, start_time=start, attributes=attributes)
+        span.end(max(start, end))
 
 
 def _measure(page: Page, result: Result) -> None:

@@ -20,13 +20,24 @@ from chctl.sqltext import statements
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 #: The tables of the outbox, without the Kafka table behind them: a test that wants the topic writes to it.
-MIGRATIONS = ("0015", "0016", "0017", "0040", "0041", "0042", "0043", "0044", "0045")
+MIGRATIONS = (
+    "create_alert_rules",
+    "create_alerts",
+    "create_alert_deliveries",
+    "create_alert_feeder_leases",
+    "extend_alert_deliveries",
+    "create_alert_silences",
+    "create_alert_acks",
+    "create_rule_owners",
+    "create_alert_rule_changes",
+)
 VIEWS = ("alerts_open", "alerts_history", "alert_rule_changes_mv", "alert_delivery_failed_mv")
 
 
 def create_tables(client: Client, views: Iterable[str] = VIEWS) -> None:
     """The project's own migrations and views of alerts, in the test's database."""
-    files = [path for number in MIGRATIONS for path in (PROJECT_DIR / "migrations").glob(f"{number}_*.sql")]
+    files = [path for name in MIGRATIONS for path in (PROJECT_DIR / "migrations").glob(f"[0-9]*_{name}.sql")]
+    assert len(files) == len(MIGRATIONS)
     files += [PROJECT_DIR / "views" / "alerts" / f"{name}.sql" for name in views]
     for path in files:
         for statement in statements(path.read_text()):

@@ -1,0 +1,121 @@
+"""OTLP as a collector receives it: one trace an alert from its source to each channel, metrics and logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.responses import Response
+
+from chctl.settings import Settings
+from feeders.telemetry import otlp_metrics, trace_id
+from tests.e2e.alert_kit import create_tables, deliveries, raise_alerts, start_feeder, wait_for
+from tests.receiver import Got, Receiver
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Both the collector and the webhook."""
+    it = Receiver().start()
+    yield it
+    it.stop()
+
+
+def bodies(receiver: Receiver, path: str) -> list[bytes]:
+    return [got.body for got in receiver.got if got.path == path]
+
+
+def spans(receiver: Receiver) -> list[Span]:
+    return [
+        span
+        for body in bodies(receiver, "/v1/traces")
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+
+
+def test_an_alert_is_one_trace_from_its_source_to_its_channel(
+    client: Client, settings: Settings, receiver: Receiver
+) -> None:
+    create_tables(client)
+    failed = False
+
+    def script(got: Got) -> Response | None:
+        nonlocal failed
+        if got.path == "/hook" and not failed:
+            failed = True
+            return Response("busy", 503)
+        return None
+
+    receiver.script = script
+    feeder = start_feeder(
+        settings.model_copy(update={"kafka_brokers": "127.0.0.1:1"}),
+        "--webhook",
+        receiver.url(),
+        CHCTL_OTLP_ENDPOINT=f"http://127.0.0.1:{receiver.port}",
+        CHCTL_OTLP_INTERVAL_S="0.5",
+        CHCTL_OTLP_API_KEY="s3cret",
+    )
+    try:
+        raise_alerts(client, [{"alert_id": "a1"}])
+        wait_for(lambda: deliveries(client, "delivered"))
+    finally:
+        assert feeder.stop() == 0
+
+    mine = [span for span in spans(receiver) if span.trace_id.hex() == trace_id("a1")]
+    assert sorted(span.name for span in mine) == [
+        "deliver webhook",
+        "deliver webhook",
+        "outbox to feeder firing",
+        "source to outbox firing",
+    ]
+    assert client.query("SELECT DISTINCT trace_id FROM alert_deliveries").result_rows == [(trace_id("a1"),)]
+    assert client.query("SELECT trace_id FROM alerts_history").result_rows == [(trace_id("a1"),)]
+    statuses = {
+        attribute.value.int_value for span in mine for attribute in span.attributes if "status" in attribute.key
+    }
+    assert statuses == {503, 204}
+
+    logs = [
+        record.body.string_value
+        for body in bodies(receiver, "/v1/logs")
+        for resource in ExportLogsServiceRequest.FromString(body).resource_logs
+        for scope in resource.scope_logs
+        for record in scope.log_records
+    ]
+    assert "this feeder delivers" in logs
+    last = ExportMetricsServiceRequest.FromString(bodies(receiver, "/v1/metrics")[-1]).resource_metrics[0]
+    assert {a.key: a.value.string_value for a in last.resource.attributes}["service.name"] == "chctl-feed-alerts"
+    attempts = [m for m in last.scope_metrics[0].metrics if m.name == "chctl_alert_attempts"]
+    assert sorted(point.as_double for point in attempts[0].sum.data_points) == [1.0, 1.0]
+    keys = {got.headers.get("authorization") for got in receiver.got if got.path.startswith("/v1/")}
+    assert keys == {"s3cret"}
+    assert not feeder.said("s3cret")
+
+
+def test_prometheus_metrics_keep_their_meaning_as_otlp() -> None:
+    registry = CollectorRegistry()
+    Counter("rows", "Rows.", ["topic"], registry=registry).labels("trades").inc(7)
+    Gauge("lag", "Lag.", registry=registry).set(2.5)
+    histogram = Histogram("delay", "Delay.", registry=registry, buckets=(1, 2))
+    for seconds in (0.5, 1.5, 1.6, 9):
+        histogram.observe(seconds)
+    found = {metric.name: metric.data for metric in otlp_metrics(registry, 1, 2)}
+    (rows,) = found["rows"].data_points
+    assert (rows.value, dict(rows.attributes or {})) == (7.0, {"topic": "trades"})
+    assert getattr(found["rows"], "is_monotonic") is True  # noqa: B009
+    assert [point.value for point in found["lag"].data_points] == [2.5]
+    (delay,) = found["delay"].data_points
+    assert (delay.count, delay.sum, list(delay.bucket_counts), list(delay.explicit_bounds)) == (
+        4,
+        pytest.approx(12.6),
+        [1, 2, 1],
+        [1.0, 2.0],
+    )
