@@ -93,4 +93,4 @@ class Receiver:
 
     def delivered(self) -> list[tuple[str, str]]:
         """(alert_id, status) as a receiver that honours the key sees them: each accepted message once, in order."""
-        return [alert for got in self.accepted.values() for alert in got.alerts]
+        return [alert for got in list(self.accepted.values()) for alert in got.alerts]

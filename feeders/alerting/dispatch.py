@@ -100,15 +100,19 @@ class Lane:
             await asyncio.wait(before)
         started = time.monotonic()
         while not self._stopping.is_set():
-            result = await self._attempt(page)
-            if result is None or result.outcome in FINAL:
+            attempt = await self._attempt(page)
+            if attempt is None:
+                return
+            result, recorded = attempt
+            if result.outcome in FINAL:
+                await recorded  # outside the slot: the record of one page holds up no other entity's
                 return
             if page.attempt >= self.policy.max_attempts or time.monotonic() - started > self.policy.give_up_after:
                 await self._record(page, "failed", Result(outcome="failed", error=f"gave up: {result.error}"), 0)
                 return
 
-    async def _attempt(self, page: Page) -> Result | None:
-        """One attempt when the lane lets it; None when the feeder stops first."""
+    async def _attempt(self, page: Page) -> tuple[Result, asyncio.Future[list[None]]] | None:
+        """One attempt when the lane lets it, with its record under way; None when the feeder stops first."""
         async with self._slots:
             if not await self._turn():
                 return None
@@ -142,7 +146,7 @@ class Lane:
                 continue
         return False
 
-    async def _send(self, page: Page) -> Result:
+    async def _send(self, page: Page) -> tuple[Result, asyncio.Future[list[None]]]:
         page.attempt += 1
         started = time.monotonic()
         with tracer().start_as_current_span(
@@ -153,9 +157,9 @@ class Lane:
         ) as span:
             try:
                 result = await self.channel.send(page)
-            except Exception as error:  # a defect of one channel must not stop its lane
-                log.exception("channel failed", channel=self.channel.name)
-                result = Result(outcome="retry", error=f"{type(error).__name__}: {error}"[:500])
+            except Exception as error:  # a template or a channel is wrong: so it will be the next time
+                log.exception("cannot make a message of an alert", channel=self.channel.name)
+                result = Result(outcome="failed", error=f"{type(error).__name__}: {error}"[:500])
             span.set_attributes({"outcome": result.outcome, "http.response.status_code": result.http_status})
             if result.outcome != "delivered":
                 span.set_status(StatusCode.ERROR, result.error)
@@ -167,10 +171,7 @@ class Lane:
         else:
             self._streak, self._resume_at = 0, 0.0
         self._on_attempt(page, result)
-        recorded = self._record(page, result.outcome, result, round(seconds * 1000))
-        if result.outcome in FINAL:
-            await recorded
-        return result
+        return result, self._record(page, result.outcome, result, round(seconds * 1000))
 
     def _record(self, page: Page, outcome: Outcome, result: Result, latency_ms: int) -> asyncio.Future[list[None]]:
         return self.recorder.write(rows(page, outcome, feeder=self._feeder, result=result, latency_ms=latency_ms))

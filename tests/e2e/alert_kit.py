@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from clickhouse_connect.driver.client import Client
+from confluent_kafka import Producer
 
 from chctl.settings import PROJECT_DIR, Settings
 from chctl.sqltext import statements
@@ -67,6 +69,24 @@ def raise_alerts(client: Client, rows: Iterable[dict[str, Any]]) -> None:
         [[row[c] for c in columns] + [round(row.get("raised_time", time.time()) * 1000)] * 3 for row in full],
         column_names=[*columns, "started_time", "event_time", "raised_time"],
     )
+
+
+def publish(s: Settings, *alerts: dict[str, object]) -> None:
+    """Rows on the topic, as the node writes them."""
+    producer = Producer({"bootstrap.servers": s.kafka_brokers})
+    now = int(time.time() * 1000)
+    for alert in alerts:
+        row = {
+            "rule": "test_rule",
+            "severity": "warning",
+            "status": "firing",
+            "entity": "binance:BTCUSDT",
+            "started_time": now,
+            "event_time": now,
+            "raised_time": now,
+        } | alert
+        producer.produce(s.alerts_topic, msgspec.json.encode(row), key=str(alert["alert_id"]))
+    assert producer.flush(10) == 0
 
 
 def wait_for(what: Callable[[], Any], timeout: float = 20.0, *, every: float = 0.05) -> Any:

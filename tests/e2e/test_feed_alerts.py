@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 
-import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Producer
@@ -15,7 +14,16 @@ from standardwebhooks import Webhook
 from starlette.responses import Response
 
 from chctl.settings import Settings
-from tests.e2e.alert_kit import SECRET, Feeder, create_tables, deliveries, raise_alerts, start_feeder, wait_for
+from tests.e2e.alert_kit import (
+    SECRET,
+    Feeder,
+    create_tables,
+    deliveries,
+    publish,
+    raise_alerts,
+    start_feeder,
+    wait_for,
+)
 from tests.receiver import Receiver, hang_after
 
 
@@ -49,24 +57,6 @@ def feed(s: Settings, receiver: Receiver) -> Iterator[Callable[..., Feeder]]:
     yield start
     for feeder in started:
         feeder.kill()
-
-
-def publish(s: Settings, *alerts: dict[str, object]) -> None:
-    """Rows on the topic, as the node writes them."""
-    producer = Producer({"bootstrap.servers": s.kafka_brokers})
-    now = int(time.time() * 1000)
-    for alert in alerts:
-        row = {
-            "rule": "test_rule",
-            "severity": "warning",
-            "status": "firing",
-            "entity": "binance:BTCUSDT",
-            "started_time": now,
-            "event_time": now,
-            "raised_time": now,
-        } | alert
-        producer.produce(s.alerts_topic, msgspec.json.encode(row), key=str(alert["alert_id"]))
-    assert producer.flush(10) == 0
 
 
 def test_an_alert_of_the_outbox_arrives_signed_and_is_recorded(

@@ -1,0 +1,131 @@
+"""Faults at every hop: each alert is delivered, none twice to a receiver that honours its key, and history is whole."""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from clickhouse_connect.driver.client import Client
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from chctl.clickhouse import connect
+from chctl.node.run import NodeProcess
+from chctl.settings import Settings
+from tests.e2e.alert_kit import create_tables, deliveries, publish, raise_alerts, start_feeder, wait_for
+from tests.receiver import Receiver, hang_after
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    it = Receiver().start()
+    yield it
+    it.stop()
+
+
+def history_is_whole(client: Client) -> bool:
+    """Every alert has a final outcome for every channel it was queued for, under the key it was queued with."""
+    open_ends = client.query(
+        """
+        SELECT alert_id, status, channel
+        FROM alert_deliveries
+        WHERE idempotency_key != 'held'
+        GROUP BY alert_id, status, channel, idempotency_key
+        HAVING countIf(outcome IN ('delivered', 'failed', 'suppressed')) = 0
+        """
+    ).result_rows
+    return not open_ends
+
+
+@pytest.mark.timeout(180)
+def test_5000_alerts_and_a_feeder_killed_again_and_again(
+    client: Client, settings: Settings, receiver: Receiver, tmp_path: Path
+) -> None:
+    create_tables(client)
+    dice = random.Random(11)
+    receiver.script = lambda _got: hang_after(200) if dice.random() < 0.02 else None
+    routes = tmp_path / "routes.yaml"
+    channel = {"type": "webhook", "url": receiver.url()}
+    group = {"by": ["rule", "symbol"], "limit": 3, "window": "1s"}
+    routes.write_text(yaml.safe_dump({"channels": {"ops": channel}, "route": {"channels": ["ops"], "group": group}}))
+    away = settings.model_copy(update={"kafka_brokers": "127.0.0.1:1"})
+    now = time.time()
+    raise_alerts(
+        client,
+        [
+            {
+                "alert_id": f"a{n}",
+                "symbol": f"S{n % 40}",
+                "entity": f"user:{n % 500}",
+                "status": status,
+                "raised_time": now - 10 + n / 1000 + (status == "resolved") / 2000,
+            }
+            for n in range(2500)
+            for status in ("firing", "resolved")
+        ],
+    )
+    kills = 0
+    while len(set(receiver.delivered())) < 5000:
+        feeder = start_feeder(away, "--routes", str(routes), CHCTL_ALERTS_LEASE_S="1")
+        wait_for(lambda f=feeder: f.said("this feeder delivers"))  # type: ignore[misc]
+        if kills < 3:
+            seen = len(receiver.got)
+            wait_for(lambda n=seen: len(receiver.got) > n + 20 or len(set(receiver.delivered())) == 5000)  # type: ignore[misc]
+            kills += 1
+        else:
+            wait_for(lambda: len(set(receiver.delivered())) == 5000, 60)
+            wait_for(lambda: history_is_whole(client))
+        feeder.kill()
+    assert kills == 3
+    assert history_is_whole(client)
+    counts = Counter(receiver.delivered())
+    assert len(counts) == 5000
+    assert [alert for alert, count in counts.items() if count > 1] == []
+    place = {alert: position for position, alert in enumerate(receiver.delivered())}
+    for number in range(2500):
+        assert place[f"a{number}", "firing"] < place[f"a{number}", "resolved"]
+        if number >= 500:  # the entity's earlier alert ended before this one began
+            assert place[f"a{number - 500}", "resolved"] < place[f"a{number}", "firing"]
+
+
+@pytest.mark.timeout(180)
+def test_the_node_dies_between_the_outbox_and_the_topic_and_comes_back(
+    fresh_node: Callable[..., NodeProcess], receiver: Receiver
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    node = fresh_node(port=port)
+    s = node.settings(clickhouse_database="test_alerts")
+    admin = connect(s, database="")
+    admin.command("CREATE DATABASE test_alerts ENGINE = Atomic")
+    client = connect(s)
+    create_tables(client)
+    kafka = AdminClient({"bootstrap.servers": s.kafka_brokers})
+    kafka.create_topics([NewTopic("alerts", 1, 1)])["alerts"].result(10)
+    feeder = start_feeder(s, "--webhook", receiver.url())
+    try:
+        raise_alerts(client, [{"alert_id": "before"}])
+        wait_for(lambda: deliveries(client, "delivered"))
+        # In the outbox and never on the topic: the node dies in between.
+        receiver.stop()
+        raise_alerts(client, [{"alert_id": "outbox-only"}])
+        node.kill()
+        receiver.start()
+        # On the topic, while there is nobody to ask and nobody to tell the record to.
+        publish(s, {"alert_id": "while-away", "entity": "other"})
+        wait_for(lambda: ("while-away", "firing") in receiver.delivered(), 30)
+        fresh_node(port=port)
+        client = connect(s)
+        wait_for(lambda: ("outbox-only", "firing") in receiver.delivered(), 30)
+        wait_for(lambda: len(deliveries(client, "delivered")) == 3, 30)
+        assert Counter(receiver.delivered()) == Counter(
+            [("before", "firing"), ("while-away", "firing"), ("outbox-only", "firing")]
+        )
+        assert history_is_whole(client)
+    finally:
+        feeder.kill()
