@@ -161,7 +161,10 @@ class Examples(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Contract(msgspec.Struct, forbid_unknown_fields=True, frozen=True, dict=True):
-    """One topic: its place on the broker, its rows, and who writes and reads it."""
+    """One topic: its place on the broker, its rows, and who writes and reads it.
+
+    Rows of a `personal` topic hold personal data: rejected_events keeps a hash of a bad one, not its text.
+    """
 
     topic: str
     description: str
@@ -174,7 +177,7 @@ class Contract(msgspec.Struct, forbid_unknown_fields=True, frozen=True, dict=Tru
     fields: list[Field]
     examples: Examples
     rules: list[Rule] = []
-    config: dict[str, str | int] = {}
+    personal: bool = False
 
     @property
     def retention_ms(self) -> int:
@@ -321,7 +324,7 @@ def _check(field: Field) -> Callable[[Any], str | None]:
         return None if isinstance(value, bool) else wrong
 
     def integer(value: Any) -> str | None:
-        if not _is_int(value):
+        if not _is_int(value) or (value > INT64_MAX and field.type != "uint64"):
             return wrong
         return "out of bounds" if out_of_bounds(value) else None
 

@@ -29,7 +29,7 @@ MIGRATIONS = {
     "frontend_events": 5,
     "social_raw": 6,
     "social_processed": 30,  # with the rest of the social part
-    "alerts": 8,
+    "alerts": 7,
 }
 _COLUMN_TYPES = {
     "string": "String",
@@ -51,13 +51,6 @@ _FOREIGN_ELEMENT = {
     "string": r'(?:\s*"(?:[^"\\]|\\.)*"\s*,)*\s*[^"\s\]]',
     "float": r"[-+0-9.eE,\s]*[^-+0-9.eE,\s\]]",
     "integer": r"[-0-9,\s]*(?:[^-0-9,\s\]]|[0-9]{19})",
-}
-#: What JSONType calls the values that a field of this kind may hold.
-_JSON_TYPES = {
-    "a string": ("String",),
-    "a boolean": ("Bool",),
-    "a number": ("Int64", "Double"),
-    "an integer": ("Int64", "UInt64"),
 }
 
 
@@ -120,9 +113,7 @@ def parse(field: Field) -> str:
     if field.type == "float64":
         return f"ifNull(dynamicElement({value}, 'Float64'), toFloat64(dynamicElement({value}, 'Int64')))"
     if field.type == "uint64":
-        return (
-            f"ifNull(dynamicElement({value}, 'UInt64'), accurateCastOrNull(dynamicElement({value}, 'Int64'), 'UInt64'))"
-        )
+        return f"ifNull(toInt128(dynamicElement({value}, 'UInt64')), toInt128(dynamicElement({value}, 'Int64')))"
     return f"dynamicElement({value}, 'Int64')"
 
 
@@ -143,7 +134,7 @@ def column(field: Field) -> Column:
         value = f"fromUnixTimestamp64Milli({value}, 'UTC')"
     elif field.type == "timestamp_us":
         value = f"fromUnixTimestamp64Micro({value}, 'UTC')"
-    elif field.type in ("uint8", "uint16", "uint32"):
+    elif field.type in ("uint8", "uint16", "uint32", "uint64"):
         value = f"to{_COLUMN_TYPES[field.type]}({value})"
     return Column(field.name, sql_type if given else f"Nullable({sql_type})", value, comment)
 
@@ -186,20 +177,21 @@ def parsed_type(field: Field) -> str:
         "string": "Nullable(String)",
         "bool": "Nullable(Bool)",
         "float64": "Nullable(Float64)",
-        "uint64": "Nullable(UInt64)",
+        "uint64": "Nullable(Int128)",  # holds what is below 0 too, so that a reason can say so
     }.get(field.type, "Nullable(Int64)")
 
 
 def mistyped(contract: Contract) -> str:
-    """Names in an odd row whose value has not the field's JSON type (unknown names among them)."""
-    typed = [
-        quote(f"{field.name}:{json_type}")
-        for field in contract.fields
-        for json_type in (*(("Array",) if field.item else _JSON_TYPES[field.kind]), "Null")
-    ]
-    names = f"arrayFilter(k -> (NOT has([{', '.join(typed)}], concat(k, ':', toString(JSONType(odd, k))))), keys)"
+    """Names in an odd row whose value JSONExtract would coerce: a string or array field that holds something else."""
+    fields = [field for field in contract.fields if field.item or field.type == "string"]
+    names = ", ".join(quote(field.name) for field in fields)
+    starts = ", ".join(quote("[" if field.item else '"') for field in fields)
+    coerced = (
+        f"arrayMap(p -> (p.1), arrayFilter(p -> ((p.2 != 'null') AND (substring(p.2, 1, 1) != "
+        f"transform(p.1, [{names}], [{starts}], substring(p.2, 1, 1)))), pairs))"
+    )
     arrays = [f"extractAll(odd, {quote(pattern)})" for pattern in foreign_patterns(contract)]
-    return f"arrayConcat({', '.join([names, *arrays])})" if arrays else names
+    return f"arrayConcat({', '.join([coerced, *arrays])})" if arrays else coerced
 
 
 def checks(contract: Contract) -> list[Check]:
@@ -234,10 +226,10 @@ def _field_checks(field: Field) -> list[Check]:
     if field.enum:
         problem = f"not one of {', '.join(field.enum)}"
         found.append(Check(f"{value} NOT IN ({', '.join(map(quote, field.enum))})", reason(problem)))
-    else:
+    elif field.item or field.type == "string":
         found.append(Check(f"has(mistyped, {quote(name)})", reason(f"not {field.kind}")))
-    if field.kind == "an integer":  # of the right JSON type, but NULL: more than its 64 bits hold
-        found.append(Check(f"({value} IS NULL) AND has(filled, {quote(name)})", reason("out of bounds")))
+    else:
+        found.append(Check(f"({value} IS NULL) AND has(filled, {quote(name)})", reason(f"not {field.kind}")))
     absent = f"empty({value})" if field.item else f"{value} IS NULL"
     if field.required:
         found.append(Check(absent, reason("missing")))
@@ -277,7 +269,6 @@ def _bounds(field: Field) -> str | None:
     low, high = field.bounds
     if (field.item or field.type) in ("uint64", "int64"):  # what the type allows has been checked by reading it
         low = None if field.min is None and field.type != "uint64" else low
-        low = None if field.type == "uint64" and low == 0 else low
         high = None if field.max is None else high
     lowest, highest = (f"arrayMin({value})", f"arrayMax({value})") if field.item else (value, value)
     sides = []

@@ -1,19 +1,19 @@
 -- market_trades_landing_mv: types the rows of topic market_trades and names the first breach of its contract.
 -- Grain: one row. Read by nobody: fills market_trades_landing.
 -- Generated from contracts/market_trades.yaml by `chctl contracts render`: change the contract, not this file.
--- In an odd row: its names, those with a value, and those whose value has not the JSON type of their field.
+-- Of an odd row it looks at the names, those with a value (`filled`) and those whose value would be coerced (`mistyped`).
 CREATE MATERIALIZED VIEW IF NOT EXISTS market_trades_landing_mv TO market_trades_landing
 AS SELECT
     ifNull(in_venue, '') AS venue,
     ifNull(in_symbol, '') AS symbol,
-    ifNull(in_trade_id, 0) AS trade_id,
+    toUInt64(ifNull(in_trade_id, 0)) AS trade_id,
     fromUnixTimestamp64Milli(ifNull(in_event_time, 0), 'UTC') AS event_time,
     fromUnixTimestamp64Micro(ifNull(in_receive_time, 0), 'UTC') AS receive_time,
     ifNull(in_price, 0) AS price,
     ifNull(in_quantity, 0) AS quantity,
     ifNull(in_side, '') AS side,
     ifNull(in_taker, false) AS taker,
-    ifNull(in_order_id, 0) AS order_id,
+    toUInt64(ifNull(in_order_id, 0)) AS order_id,
     raw,
     multiIf(
         (NOT plain) AND (JSONType(odd) != 'Object'), 'not a JSON object',
@@ -25,29 +25,27 @@ AS SELECT
         in_symbol IS NULL, 'symbol: missing',
         in_symbol = '', 'symbol: empty',
         length(in_symbol) > 64, 'symbol: longer than 64 bytes',
-        has(mistyped, 'trade_id'), 'trade_id: not an integer',
-        (in_trade_id IS NULL) AND has(filled, 'trade_id'), 'trade_id: out of bounds',
+        (in_trade_id IS NULL) AND has(filled, 'trade_id'), 'trade_id: not an integer',
         in_trade_id IS NULL, 'trade_id: missing',
-        has(mistyped, 'event_time'), 'event_time: not an integer',
-        (in_event_time IS NULL) AND has(filled, 'event_time'), 'event_time: out of bounds',
+        in_trade_id < 0, 'trade_id: out of bounds',
+        (in_event_time IS NULL) AND has(filled, 'event_time'), 'event_time: not an integer',
         in_event_time IS NULL, 'event_time: missing',
         (in_event_time < 1230768000000) OR (in_event_time > latest_ms), 'event_time: out of bounds',
-        has(mistyped, 'receive_time'), 'receive_time: not an integer',
-        (in_receive_time IS NULL) AND has(filled, 'receive_time'), 'receive_time: out of bounds',
+        (in_receive_time IS NULL) AND has(filled, 'receive_time'), 'receive_time: not an integer',
         in_receive_time IS NULL, 'receive_time: missing',
         (in_receive_time < 1230768000000000) OR (in_receive_time > (latest_ms * 1000)), 'receive_time: out of bounds',
-        has(mistyped, 'price'), 'price: not a number',
+        (in_price IS NULL) AND has(filled, 'price'), 'price: not a number',
         in_price IS NULL, 'price: missing',
         (in_price <= 0) OR (in_price > 1000000000000), 'price: out of bounds',
-        has(mistyped, 'quantity'), 'quantity: not a number',
+        (in_quantity IS NULL) AND has(filled, 'quantity'), 'quantity: not a number',
         in_quantity IS NULL, 'quantity: missing',
         (in_quantity <= 0) OR (in_quantity > 1000000000000000), 'quantity: out of bounds',
         in_side NOT IN ('BUY', 'SELL'), 'side: not one of BUY, SELL',
         in_side IS NULL, 'side: missing',
-        has(mistyped, 'taker'), 'taker: not a boolean',
+        (in_taker IS NULL) AND has(filled, 'taker'), 'taker: not a boolean',
         in_taker IS NULL, 'taker: missing',
-        has(mistyped, 'order_id'), 'order_id: not an integer',
-        (in_order_id IS NULL) AND has(filled, 'order_id'), 'order_id: out of bounds',
+        (in_order_id IS NULL) AND has(filled, 'order_id'), 'order_id: not an integer',
+        in_order_id < 0, 'order_id: out of bounds',
         NOT hasAll(['venue', 'symbol', 'trade_id', 'event_time', 'receive_time', 'price', 'quantity', 'side', 'taker', 'order_id'], keys), concat('unknown field ', leftUTF8(arrayFirst(k -> (NOT has(['venue', 'symbol', 'trade_id', 'event_time', 'receive_time', 'price', 'quantity', 'side', 'taker', 'order_id'], k)), keys), 64)),
         length(arrayDistinct(keys)) < length(keys), 'duplicate field',
         '') AS reject_reason,
@@ -60,8 +58,9 @@ FROM
     SELECT
         *,
         toUnixTimestamp64Milli(now64(3)) + 86400000 AS latest_ms,
-        JSONExtractKeys(odd) AS keys,
-        arrayFilter(k -> (JSONType(odd, k) != 'Null'), keys) AS filled,
-        arrayFilter(k -> (NOT has(['venue:String', 'venue:Null', 'symbol:String', 'symbol:Null', 'trade_id:Int64', 'trade_id:UInt64', 'trade_id:Null', 'event_time:Int64', 'event_time:UInt64', 'event_time:Null', 'receive_time:Int64', 'receive_time:UInt64', 'receive_time:Null', 'price:Int64', 'price:Double', 'price:Null', 'quantity:Int64', 'quantity:Double', 'quantity:Null', 'side:String', 'side:Null', 'taker:Bool', 'taker:Null', 'order_id:Int64', 'order_id:UInt64', 'order_id:Null'], concat(k, ':', toString(JSONType(odd, k))))), keys) AS mistyped
+        JSONExtractKeysAndValuesRaw(odd) AS pairs,
+        arrayMap(p -> (p.1), pairs) AS keys,
+        arrayMap(p -> (p.1), arrayFilter(p -> (p.2 != 'null'), pairs)) AS filled,
+        arrayMap(p -> (p.1), arrayFilter(p -> ((p.2 != 'null') AND (substring(p.2, 1, 1) != transform(p.1, ['venue', 'symbol', 'side'], ['"', '"', '"'], substring(p.2, 1, 1)))), pairs)) AS mistyped
     FROM market_trades_parsed
 );

@@ -1,4 +1,5 @@
--- rejected_market_l2_mv: keeps every row of topic market_l2 that breaks its contract, as it came and why.
+-- rejected_market_l2_mv: keeps every row of topic market_l2 that breaks its contract,
+-- as it came, and why.
 -- Grain: one rejected row. Read by nobody: fills rejected_events.
 -- Generated from contracts/market_l2.yaml by `chctl contracts render`: change the contract, not this file.
 CREATE MATERIALIZED VIEW IF NOT EXISTS rejected_market_l2_mv TO rejected_events

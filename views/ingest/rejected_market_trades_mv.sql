@@ -1,4 +1,5 @@
--- rejected_market_trades_mv: keeps every row of topic market_trades that breaks its contract, as it came and why.
+-- rejected_market_trades_mv: keeps every row of topic market_trades that breaks its contract,
+-- as it came, and why.
 -- Grain: one rejected row. Read by nobody: fills rejected_events.
 -- Generated from contracts/market_trades.yaml by `chctl contracts render`: change the contract, not this file.
 CREATE MATERIALIZED VIEW IF NOT EXISTS rejected_market_trades_mv TO rejected_events

@@ -1,4 +1,5 @@
--- rejected_social_processed_mv: keeps every row of topic social_processed that breaks its contract, as it came and why.
+-- rejected_social_processed_mv: keeps every row of topic social_processed that breaks its contract,
+-- as it came, and why.
 -- Grain: one rejected row. Read by nobody: fills rejected_events.
 -- Generated from contracts/social_processed.yaml by `chctl contracts render`: change the contract, not this file.
 CREATE MATERIALIZED VIEW IF NOT EXISTS rejected_social_processed_mv TO rejected_events

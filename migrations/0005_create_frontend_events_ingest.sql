@@ -1,0 +1,71 @@
+-- How topic frontend_events enters the node: What people do in the browser, as the beacon gateway received it: ids are keyed hashes, addresses and browsers coarse. One row a line.
+-- Generated from contracts/frontend_events.yaml by `chctl contracts render`: change the contract, not this file.
+
+-- kafka_frontend_events: grain: one line of a message, unparsed. Read by frontend_events_parsed_mv alone.
+-- One raw column, so that a bad row in a packed message rejects only itself and nothing can throw.
+CREATE TABLE IF NOT EXISTS kafka_frontend_events
+(
+    raw String COMMENT 'One row of JSON'
+)
+ENGINE = Kafka(chctl_kafka)
+SETTINGS
+    kafka_topic_list = 'frontend_events',
+    kafka_group_name = 'chctl.clickhouse.frontend_events',
+    kafka_format = 'LineAsString',
+    kafka_handle_error_mode = 'stream',
+    kafka_num_consumers = 1,
+    kafka_max_block_size = 65536,
+    kafka_poll_max_batch_size = 6553,
+    kafka_flush_interval_ms = 100,
+    kafka_poll_timeout_ms = 50,
+    kafka_consumer_reschedule_ms = 10;
+
+-- frontend_events_parsed: grain: one line, read as the contract's fields, NULL where one is absent or of a wrong type; stores
+-- nothing. Read by frontend_events_landing_mv alone. A table between the two because ClickHouse analyses a view for every
+-- block, in a time that grows with the square of a query's nesting: in one view this takes up to ten times as long.
+CREATE TABLE IF NOT EXISTS frontend_events_parsed
+(
+    in_event_id Nullable(String),
+    in_event_time Nullable(Int64),
+    in_receive_time Nullable(Int64),
+    in_session_id Nullable(String),
+    in_user_id Nullable(Int128),
+    in_event_type Nullable(String),
+    in_element Nullable(String),
+    in_page Nullable(String),
+    in_properties Nullable(String),
+    in_ip_prefix Nullable(String),
+    in_user_agent Nullable(String),
+    raw String,
+    plain Bool COMMENT 'Every name in the row was read as a field, and nothing was coerced',
+    odd String COMMENT 'raw of the rows that are not plain, the only ones that are looked at more closely',
+    topic String,
+    partition UInt64,
+    offset UInt64,
+    kafka_time DateTime64(3, 'UTC')
+)
+ENGINE = Null;
+
+-- frontend_events_landing: grain: one row of the topic, typed, valid or not; stores nothing.
+-- Read by the views that fill the topic's tables (WHERE reject_reason = '') and by rejected_frontend_events_mv (!= '').
+CREATE TABLE IF NOT EXISTS frontend_events_landing
+(
+    event_id String COMMENT 'Made by the browser, unique in its session.',
+    event_time DateTime64(3, 'UTC') COMMENT 'Browser\'s clock.',
+    receive_time DateTime64(6, 'UTC') COMMENT 'Gateway\'s clock.',
+    session_id String COMMENT 'Keyed hash of the session.',
+    user_id UInt64 COMMENT 'Keyed hash of the account, 0 anonymous.',
+    event_type String COMMENT 'click, order_ticket and so on.',
+    element String COMMENT 'What it was done to.',
+    page String COMMENT 'Path of the page.',
+    properties String COMMENT 'Details as JSON text.',
+    ip_prefix String COMMENT 'Network of the client, empty where it is dropped.',
+    user_agent String COMMENT 'Family, version and system of the browser.',
+    raw String COMMENT 'The row as it came',
+    reject_reason String COMMENT 'First breach of the contract, empty for a valid row',
+    topic String COMMENT 'Where the row came from',
+    partition UInt64 COMMENT 'Its partition',
+    offset UInt64 COMMENT 'Offset of its message, which may hold many rows',
+    kafka_time DateTime64(3, 'UTC') COMMENT 'Timestamp of its message'
+)
+ENGINE = Null;

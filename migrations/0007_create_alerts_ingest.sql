@@ -1,0 +1,81 @@
+-- How topic alerts enters the node: Alerts as they fire and resolve, keyed by alert_id, so that compaction keeps the latest state of each. The fast path; the table alerts is the truth.
+-- Generated from contracts/alerts.yaml by `chctl contracts render`: change the contract, not this file.
+
+-- kafka_alerts: grain: one line of a message, unparsed. Read by alerts_parsed_mv alone.
+-- One raw column, so that a bad row in a packed message rejects only itself and nothing can throw.
+CREATE TABLE IF NOT EXISTS kafka_alerts
+(
+    raw String COMMENT 'One row of JSON'
+)
+ENGINE = Kafka(chctl_kafka)
+SETTINGS
+    kafka_topic_list = 'alerts',
+    kafka_group_name = 'chctl.clickhouse.alerts',
+    kafka_format = 'LineAsString',
+    kafka_handle_error_mode = 'stream',
+    kafka_num_consumers = 1,
+    kafka_max_block_size = 65536,
+    kafka_poll_max_batch_size = 65536,
+    kafka_flush_interval_ms = 100,
+    kafka_poll_timeout_ms = 50,
+    kafka_consumer_reschedule_ms = 10;
+
+-- alerts_parsed: grain: one line, read as the contract's fields, NULL where one is absent or of a wrong type; stores
+-- nothing. Read by alerts_landing_mv alone. A table between the two because ClickHouse analyses a view for every
+-- block, in a time that grows with the square of a query's nesting: in one view this takes up to ten times as long.
+CREATE TABLE IF NOT EXISTS alerts_parsed
+(
+    in_alert_id Nullable(String),
+    in_rule Nullable(String),
+    in_severity Nullable(String),
+    in_status Nullable(String),
+    in_entity Nullable(String),
+    in_venue Nullable(String),
+    in_symbol Nullable(String),
+    in_user_id Nullable(Int128),
+    in_started_time Nullable(Int64),
+    in_event_time Nullable(Int64),
+    in_raised_time Nullable(Int64),
+    in_value Nullable(Float64),
+    in_baseline Nullable(Float64),
+    in_threshold Nullable(Float64),
+    in_summary Nullable(String),
+    in_evidence Nullable(String),
+    raw String,
+    plain Bool COMMENT 'Every name in the row was read as a field, and nothing was coerced',
+    odd String COMMENT 'raw of the rows that are not plain, the only ones that are looked at more closely',
+    topic String,
+    partition UInt64,
+    offset UInt64,
+    kafka_time DateTime64(3, 'UTC')
+)
+ENGINE = Null;
+
+-- alerts_landing: grain: one row of the topic, typed, valid or not; stores nothing.
+-- Read by the views that fill the topic's tables (WHERE reject_reason = '') and by rejected_alerts_mv (!= '').
+CREATE TABLE IF NOT EXISTS alerts_landing
+(
+    alert_id String COMMENT 'Hash of rule, entity and started_time; the same situation is the same alert.',
+    rule String COMMENT 'Rule that raised it, a file of views/alerts.',
+    severity String COMMENT 'How loud it is.',
+    status String COMMENT 'Whether the situation lasts.',
+    entity String COMMENT 'What it is about, such as binance:BTCUSDT or user:42.',
+    venue String COMMENT 'Empty where it does not apply.',
+    symbol String COMMENT 'Empty where it does not apply.',
+    user_id UInt64 COMMENT '0 where it does not apply.',
+    started_time DateTime64(3, 'UTC') COMMENT 'Event time at which the situation began.',
+    event_time DateTime64(3, 'UTC') COMMENT 'Event time of the evidence.',
+    raised_time DateTime64(3, 'UTC') COMMENT 'Node\'s clock.',
+    value Nullable(Float64) COMMENT 'What was seen; null where it is no number.',
+    baseline Nullable(Float64) COMMENT 'What is usual.',
+    threshold Nullable(Float64) COMMENT 'The line that was crossed, in the unit of value.',
+    summary String COMMENT 'One line for a person.',
+    evidence String COMMENT 'Figures and ids behind it, as JSON text.',
+    raw String COMMENT 'The row as it came',
+    reject_reason String COMMENT 'First breach of the contract, empty for a valid row',
+    topic String COMMENT 'Where the row came from',
+    partition UInt64 COMMENT 'Its partition',
+    offset UInt64 COMMENT 'Offset of its message, which may hold many rows',
+    kafka_time DateTime64(3, 'UTC') COMMENT 'Timestamp of its message'
+)
+ENGINE = Null;

@@ -1,0 +1,15 @@
+-- rejected_alerts_mv: keeps every row of topic alerts that breaks its contract,
+-- as it came, and why.
+-- Grain: one rejected row. Read by nobody: fills rejected_events.
+-- Generated from contracts/alerts.yaml by `chctl contracts render`: change the contract, not this file.
+CREATE MATERIALIZED VIEW IF NOT EXISTS rejected_alerts_mv TO rejected_events
+AS SELECT
+    topic,
+    partition,
+    offset,
+    reject_reason AS reason,
+    raw,
+    kafka_time,
+    now64(3, 'UTC') AS ingest_time
+FROM alerts_landing
+WHERE reject_reason != '';
