@@ -127,6 +127,7 @@ class Book:
     def __init__(self, client: Client, database: str) -> None:
         self.client, self.database = client, database
         self.run_id, self.seq = str(uuid4()), 0
+        self._ended: list[HistoryRow] = []  # written with the next row: one request a statement instead of two
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """The result of a query as one dict a row."""
@@ -144,16 +145,23 @@ class Book:
         self.client.raw_insert(table, column_names=columns, insert_block=lines, fmt="JSONEachRow")
 
     def start(self, **what: Any) -> HistoryRow:
-        """Record that a statement is about to run."""
+        """Record that a statement is about to run, and how the one before it ended."""
         self.seq += 1
         row = HistoryRow(run_id=self.run_id, seq=self.seq, state="started", **what)
-        self.insert(HISTORY, [asdict(row)])
+        self.insert(HISTORY, [asdict(r) for r in (*self._ended, row)])
+        self._ended = []
         return row
 
     def end(self, row: HistoryRow, state: str, seconds: float, error: str = "") -> None:
-        """Record how a statement ended."""
+        """Note how a statement ended; on record with the next `start` or `flush`."""
         row.state, row.duration_ms, row.error, row.updated_at = state, seconds * 1000, error, utc_now()
-        self.insert(HISTORY, [asdict(row)])
+        self._ended.append(row)
+
+    def flush(self) -> None:
+        """Put on record how the last statement ended."""
+        if self._ended:
+            self.insert(HISTORY, [asdict(row) for row in self._ended])
+            self._ended = []
 
     def exists(self) -> bool:
         """Whether this database has been under chctl before."""
@@ -184,4 +192,5 @@ class Book:
 
     def record(self, applied: Applied) -> None:
         """Record an object as applied, or with an empty path as dropped."""
+        self.flush()
         self.insert(OBJECTS, [asdict(applied)])

@@ -115,8 +115,15 @@ def column_problems(given: Collection[str], columns: Collection[str], target: st
         for name in missing:
             if not name.isidentifier():
                 yield f"gives an expression without a name, {name}: write AS and a column of {target}"
-            elif near := get_close_matches(name, free, 1, 0.75):
-                yield f"gives {name}, which {target} has not: did you mean {near[0]}? If not, {by_migration} {name} ..."
+            elif near := _slip_of(name, free):
+                yield f"gives {name}, which {target} has not: did you mean {near}? If not, {by_migration} {name} ..."
+
+
+def _slip_of(name: str, columns: Iterable[str]) -> str | None:
+    """The column that `name` is likely to have been meant for; names that differ in a number are meant."""
+    stem = re.sub(r"\d", "", name)
+    near = get_close_matches(name, [c for c in columns if re.sub(r"\d", "", c) != stem], 1, 0.75)
+    return near[0] if near else None
 
 
 def kafka_columns(tables: Mapping[str, Table], contracts: Mapping[str, Contract]) -> Iterator[Finding]:

@@ -106,4 +106,5 @@ def rollback(settings: Settings, steps: int = 1, *, open_client: Callable[[], Cl
                 )
             )
             Cluster(client, runner).rollback(database, project.dir / "migrations", steps=len(last))
+            book.flush()
     return [m.name for m in last]

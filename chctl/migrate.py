@@ -37,6 +37,9 @@ from chctl.views import FileError
 
 log = structlog.get_logger()
 
+#: Longest wait for a Kafka table that was made anew to get its partitions back, in seconds.
+REJOIN_S = 15.0
+
 
 class MigrateError(Exception):
     """A run that could not go on; the message says what to do next."""
@@ -74,6 +77,8 @@ class _Connection(ClickhouseConnectConnection):
             super().command(statement, log_statement)
 
     def insert(self, table: str, rows: list[dict[str, Any]]) -> None:
+        if self._runner is not None:
+            self._runner.book.flush()
         super().insert(table, rows)
         if self._runner is not None:
             self._runner.migrations_recorded(rows)
@@ -128,6 +133,7 @@ class Runner:
             self.client.command(sql)
         except ClickHouseError as error:
             self.book.end(row, "failed", time.monotonic() - started, str(error))
+            self.book.flush()
             where = f"{what['path']}, statement {what['step']}"
             raise MigrateError(f"{where}: {str(error).strip()}\n  {sql.strip()}") from error
         seconds = time.monotonic() - started
@@ -217,6 +223,8 @@ def _apply(runner: Runner, database: str, project: Project, options: Options, re
             raise MigrateError("migrations were applied, the views are refused:\n" + "\n".join(plan.refusals))
     for change in plan.changes:
         seconds = _run_change(runner, change, change.statements)
+        if change.action == "recreate":
+            _wait_until_reading(client, database, change.object)
         if not change.late:
             _record(runner, database, change, seconds)
         report.changes.append(change)
@@ -253,6 +261,7 @@ def _apply_migrations(
         raise MigrateError(str(error)) from error
     finally:
         report.migrations += runner.recorded
+    runner.book.flush()
 
 
 def _settle(point: ResumePoint, pending: list[MigrationFile], runner: Runner, answer: str) -> None:
@@ -268,6 +277,7 @@ def _settle(point: ResumePoint, pending: list[MigrationFile], runner: Runner, an
         if answer == "done":
             runner.done.add((row.object, row.sha256, row.step))
             runner.book.end(row, "done", 0.0, "taken as done: --interrupted done")
+            runner.book.flush()
         elif answer != "again":
             raise MigrateError(
                 f"{row.where}; it is not idempotent ({reason}) and may or may not have run.\n  {row.statement}\n"
@@ -285,6 +295,25 @@ def _run_change(runner: Runner, change: Change, statements: Iterable[str], done:
         if change.kind == "dictionary" and change.action == "replace":
             runner.client.command(f"DROP DICTIONARY IF EXISTS {change.object}{TRIAL}")
         raise
+
+
+def _wait_until_reading(client: Client, database: str, table: str) -> None:
+    """Wait until a Kafka table that was made anew has its partitions; says so where that takes too long.
+
+    The next change is made to a table that reads: an embedded broker (Tansu) does not recover from a member that leaves
+    its group in the middle of joining it.
+    """
+    sql = (
+        f"SELECT countIf(notEmpty(assignments.topic)), count() FROM system.kafka_consumers"
+        f" WHERE database = '{database}' AND table = '{table}'"
+    )
+    deadline = time.monotonic() + REJOIN_S
+    while time.monotonic() < deadline:
+        assigned, consumers = client.query(sql).result_rows[0]
+        if assigned or not consumers:  # no consumer: no view reads this table, or it writes
+            return
+        time.sleep(0.05)
+    log.warning("no partitions yet: is the broker up?", table=table, waited_s=REJOIN_S)
 
 
 def _record(runner: Runner, database: str, change: Change, seconds: float) -> None:
