@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -301,6 +302,33 @@ def rollback(steps: int = typer.Option(1, min=1, help="How many migrations to un
     except m.ERRORS as error:
         raise _fail(error) from None
     typer.echo("\n".join(f"undone {name}" for name in names) or "nothing is applied")
+
+
+@app.command()
+def rebuild(
+    rollup: str = typer.Argument(help="Table to recompute, such as liquidity_1s."),
+    start: Annotated[datetime, typer.Option("--from", help="First moment, UTC.")] = ...,  # type: ignore[assignment]
+    end: Annotated[datetime, typer.Option("--to", help="Moment after the last, UTC.")] = ...,  # type: ignore[assignment]
+    check: bool = typer.Option(False, "--check", help="Only compare; exit code 2 where something differs."),
+    json_: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
+) -> None:
+    """Recompute a window of a rollup from the raw table behind it; readers see the window change at once.
+
+    chctl rebuild liquidity_1s --from 2026-11-23T00:00:00 --to 2026-11-23T06:00:00 --check
+    """
+    import json
+    from dataclasses import asdict
+
+    from chctl import migrate as m
+    from chctl import rebuild as r
+    from chctl.settings import settings
+
+    try:
+        result = r.rebuild(settings(), rollup, start, end, check=check)
+    except m.ERRORS as error:
+        raise _fail(error) from None
+    typer.echo(json.dumps(asdict(result)) if json_ else str(result))
+    raise typer.Exit(2 if check and result.different else 0)
 
 
 @app.command()

@@ -53,7 +53,8 @@ def stream(project: Project) -> Project:
     project.write(
         "views/trades_1s_mv.sql",
         "CREATE MATERIALIZED VIEW IF NOT EXISTS trades_1s_mv TO trades_1s AS"
-        " SELECT toStartOfSecond(event_time) AS second, uniqExactState(id) AS ids, max(price) AS high, argMaxState(price, id) AS last"
+        " SELECT toStartOfSecond(event_time) AS second, uniqExactState(id) AS ids,"
+        " max(price) AS high, argMaxState(price, id) AS last"
         " FROM x_landing WHERE reject_reason = '' GROUP BY second",
     )
     project.migrate()
