@@ -70,6 +70,16 @@ class FolderLock:
 
 
 @dataclass(frozen=True)
+class External:
+    """A table that comes with a request and goes with it: `structure` as in CREATE TABLE, data in an open file."""
+
+    name: str
+    structure: str
+    format: str
+    descriptor: int
+
+
+@dataclass(frozen=True)
 class Call:
     """One statement for the engine."""
 
@@ -81,6 +91,7 @@ class Call:
     readonly: bool = False
     #: Text that the interface added to the statement: taken out of error messages, and found again to cancel.
     clause: str = ""
+    external: tuple[External, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,7 +153,18 @@ class Engine:
         if call.readonly:
             settings["readonly"] = "2"
         connection.query(set_statement(settings))
-        result = connection.query(call.sql, call.format, params=dict(call.params))
+        for table in call.external:
+            name = quote_identifier(table.name)
+            connection.query(f"CREATE TEMPORARY TABLE {name} ({table.structure})")
+            source = (
+                f"FROM INFILE '/dev/fd/{table.descriptor}' COMPRESSION 'none' FORMAT {quote_identifier(table.format)}"
+            )
+            connection.query(f"INSERT INTO {name} {source}")
+        try:
+            result = connection.query(call.sql, call.format, params=dict(call.params))
+        finally:
+            for table in call.external:  # a session goes on without it
+                connection.query(f"DROP TEMPORARY TABLE {quote_identifier(table.name)}")
         rows, size = result.storage_rows_read(), result.storage_bytes_read()
         if not rows and not result.bytes():  # what an insert from a file has taken is counted as its result
             rows, size = result.rows_read(), result.bytes_read()

@@ -16,6 +16,7 @@ import hmac
 import json
 import os
 import re
+import shutil
 import socket
 import time
 import uuid
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
@@ -35,7 +37,7 @@ from starlette.types import Receive, Scope, Send
 
 from chctl.node import body as bodies
 from chctl.node import frames
-from chctl.node.engine import Answer, Call, Engine, Session
+from chctl.node.engine import Answer, Call, Engine, External, Session
 from chctl.node.errors import ClickHouseError
 from chctl.node.native import REVISION, Converter, Unsupported
 from chctl.node.pipe import Pipe
@@ -94,6 +96,7 @@ class Query:
     framed: bool = False
     converter: Converter | None = None
     session: Session | None = None
+    files: list[IO[bytes]] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
     def encode(self, data: bytes, last: bool = False) -> bytes:
@@ -134,7 +137,10 @@ class Interface:
                 await self._stream(query, receive, send)
             else:
                 await self._answer(query, send)
-        except ClickHouseError as error:
+        except (ClickHouseError, BadStatement) as raised:
+            error = (
+                raised if isinstance(raised, ClickHouseError) else self._error(raised.code, raised.name, str(raised))
+            )
             await self._send_error(send, error, query_id, encoding, framed=parameters.get("compress") == "1")
         except ClientDisconnect:
             return  # went away before its statement was whole: nothing has run
@@ -177,6 +183,8 @@ class Interface:
         return bodies.accepted(request.headers.get("Accept-Encoding", ""))
 
     async def _read(self, request: Request, parameters: dict[str, str], query_id: str, encoding: str | None) -> Query:
+        if request.headers.get("Content-Type", "").startswith("multipart/form-data"):
+            return await self._read_form(request, parameters, query_id, encoding)
         try:
             coding, framed = request.headers.get("Content-Encoding", ""), parameters.get("decompress") == "1"
             file = await bodies.spool(request.stream(), coding, self._spool_dir, framed)
@@ -184,12 +192,37 @@ class Interface:
             raise self._error(354, "CANNOT_DECOMPRESS", str(error)) from None
         try:
             return self._understand(request, parameters, query_id, encoding, file)
-        except BadStatement as error:
-            file.close()
-            raise self._error(error.code, error.name, str(error)) from None
         except BaseException:
             file.close()
             raise
+
+    async def _read_form(
+        self, request: Request, parameters: dict[str, str], query_id: str, encoding: str | None
+    ) -> Query:
+        """A form: parameters too long for a URL as its fields, external tables as its files."""
+        try:
+            form = await request.form(max_files=100, max_fields=10_000, max_part_size=bodies.MEMORY_BYTES * 64)
+        except HTTPException as error:
+            raise self._error(36, "BAD_ARGUMENTS", f"Cannot read the form: {error.detail}") from None
+        parameters |= {name: value for name, value in form.multi_items() if isinstance(value, str)}
+        with bodies.new_file(self._spool_dir) as empty:
+            query = self._understand(request, parameters, query_id, encoding, empty)
+        tables = []
+        for name, upload in form.multi_items():
+            if isinstance(upload, str):
+                continue
+            structure = parameters.get(f"{name}_structure") or ", ".join(
+                f"_{i} {kind}" for i, kind in enumerate(parameters.get(f"{name}_types", "").split(","), 1)
+            )
+            file = bodies.new_file(self._spool_dir)
+            query.files.append(file)
+            shutil.copyfileobj(upload.file, file)
+            file.flush()
+            tables.append(External(name, structure, parameters.get(f"{name}_format", "TabSeparated"), file.fileno()))
+        own = {f"{table.name}_{what}" for table in tables for what in ("structure", "types", "format")}
+        settings = {name: value for name, value in query.call.settings.items() if name not in own}
+        query.call = replace(query.call, settings=settings, external=tuple(tables))
+        return query
 
     def _understand(
         self, request: Request, parameters: dict[str, str], query_id: str, encoding: str | None, file: IO[bytes]
@@ -256,8 +289,9 @@ class Interface:
         return session
 
     def _let_go(self, query: Query, parameters: dict[str, str]) -> None:
-        if query.data is not None:
-            query.data.close()
+        for file in (query.data, *query.files):
+            if file is not None:
+                file.close()
         if query.session is not None:
             query.session.busy = False
             query.session.expires = time.monotonic() + query.session.seconds

@@ -103,6 +103,19 @@ def test_a_session_keeps_its_temporary_table_and_others_do_not_see_it(http: http
     )
 
 
+def test_parameters_too_long_for_a_url_and_external_tables_come_in_a_form(client: Client, http: httpx.Client) -> None:
+    long = "x" * 200_000
+    assert client.query("SELECT length({a:String})", parameters={"a": long}).first_row == (200_000,)
+    fields = {"query": "SELECT sum(n), {p:String} FROM given", "param_p": "it's"}
+    files = {"given": ("given", b"1\n2\n")}
+    described = {"given_structure": "n UInt64", "given_format": "CSV"}
+    response = http.post("/", params=described, data=fields, files=files)
+    assert response.text == "3\tit\\'s\n"
+    assert http.post("/", content="SELECT * FROM given").headers["X-ClickHouse-Exception-Code"] == "60"
+    two = http.post("/", data={"query": "SELECT 1; SELECT 2"}, files=files, params=described)
+    assert (two.status_code, two.headers["X-ClickHouse-Exception-Code"]) == (400, "62")
+
+
 # --- errors
 
 
