@@ -152,7 +152,8 @@ class Engine:
         settings = SERVER_SETTINGS | call.settings
         if call.readonly:
             settings["readonly"] = "2"
-        connection.query(set_statement(settings))
+        pairs = (f"{quote_identifier(name)} = {quote_string(value)}" for name, value in settings.items())
+        connection.query("SET " + ", ".join(pairs))
         for table in call.external:
             name = quote_identifier(table.name)
             connection.query(f"CREATE TEMPORARY TABLE {name} ({table.structure})")
@@ -226,24 +227,20 @@ class Session:
             self._database = str(self.connection.query("SELECT currentDatabase()", "TSVRaw")).strip()
         if unknown := call.settings.keys() - self._settings:
             names = ", ".join(quote_string(name) for name in unknown)
-            known = str(
-                self.connection.query(f"SELECT name, value FROM system.settings WHERE name IN ({names})", "TSV")
-            )
-            self._settings |= dict(line.split("\t") for line in known.splitlines())
+            query = f"SELECT name, value, changed FROM system.settings WHERE name IN ({names})"
+            for line in str(self.connection.query(query, "JSONCompactEachRow")).splitlines():
+                name, value, changed = json.loads(line)
+                self._settings[name] = quote_string(value) if changed else "DEFAULT"
         try:
             yield
         finally:
             if call.database:
                 self.connection.query(f"USE {quote_identifier(self._database)}")
             if changed := {name: self._settings[name] for name in call.settings if name in self._settings}:
-                self.connection.query(set_statement(changed))
+                pairs = (f"{quote_identifier(name)} = {value}" for name, value in changed.items())
+                self.connection.query("SET " + ", ".join(pairs))
             if call.sql.lstrip()[:3].upper() in (b"SET", b"USE"):
                 self._database, self._settings = "", {}
-
-
-def set_statement(settings: dict[str, str]) -> str:
-    """A statement that sets all of them."""
-    return "SET " + ", ".join(f"{quote_identifier(name)} = {quote_string(value)}" for name, value in settings.items())
 
 
 def quote_identifier(name: str) -> str:

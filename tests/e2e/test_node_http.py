@@ -103,6 +103,19 @@ def test_a_session_keeps_its_temporary_table_and_others_do_not_see_it(http: http
     )
 
 
+def test_a_session_keeps_what_is_set_in_it_and_not_what_a_request_asks_for(http: httpx.Client) -> None:
+    threads, database = "SELECT getSetting('max_threads')", http.params["database"]
+    before = run(http, threads, session_id="s2")
+    assert run(http, threads, session_id="s2", max_threads="3") == "3\n"
+    assert run(http, threads, session_id="s2") == before
+    run(http, "SET max_threads = 5", session_id="s2")
+    assert run(http, threads, session_id="s2", max_threads="3") == "3\n"
+    assert run(http, threads, session_id="s2") == "5\n"
+    assert run(http, "SELECT currentDatabase()", session_id="s2") == f"{database}\n"
+    with httpx.Client(base_url=http.base_url) as bare:
+        assert bare.post("/", params={"session_id": "s2"}, content="SELECT currentDatabase()").text == "default\n"
+
+
 def test_parameters_too_long_for_a_url_and_external_tables_come_in_a_form(client: Client, http: httpx.Client) -> None:
     long = "x" * 200_000
     assert client.query("SELECT length({a:String})", parameters={"a": long}).first_row == (200_000,)
