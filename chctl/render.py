@@ -128,7 +128,8 @@ def column(field: Field) -> Column:
     sql_type = _COLUMN_TYPES[field.type]
     given = field.required or field.default is not None
     if given:
-        absent = {"string": "", "bool": False}.get(field.type, 0) if field.default is None else field.default
+        nothing: str | int | float | bool = "" if field.type == "string" else False if field.type == "bool" else 0
+        absent = nothing if field.default is None else field.default
         value = f"ifNull({value}, {_literal(absent)})"
     if field.type == "timestamp_ms":
         value = f"fromUnixTimestamp64Milli({value}, 'UTC')"
