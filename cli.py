@@ -367,6 +367,32 @@ def beacon() -> None:
         raise typer.Exit(2) from error
 
 
+@feed.command("collect")
+def feed_collect(
+    source: Annotated[str, typer.Option(help="rss, reddit, telegram, x or onchain.")],
+    polls: Annotated[int, typer.Option(help="End after so many polls; 0 runs until stopped.")] = 0,
+) -> None:
+    """Collect posts from one source into social_raw: politely, and from where the last run ended.
+
+    Credentials come from the environment or the secrets directory: CHCTL_COLLECT_RSS_URLS, CHCTL_REDDIT_CLIENT_ID and
+    CHCTL_REDDIT_CLIENT_SECRET, CHCTL_TELEGRAM_BOT_TOKEN, CHCTL_X_BEARER_TOKEN, CHCTL_ONCHAIN_RPC_URL.
+    """
+    import asyncio
+
+    from chctl import logs
+    from chctl.settings import settings
+    from feeders.collect import SetupError, run_collect
+    from feeders.runtime import Stop
+
+    s = settings()
+    logs.configure(s)
+    try:
+        asyncio.run(run_collect(s, source, stop=Stop().install(), polls=polls or None))
+    except SetupError as error:
+        typer.echo(f"chctl feed collect: {error}", err=True)
+        raise typer.Exit(78) from None  # EX_CONFIG: no restart helps
+
+
 @feed.command("social")
 def feed_social(
     until_idle: Annotated[

@@ -124,6 +124,30 @@ class Settings(BaseSettings):
     milvus_uri: str = Field(default="", description="Keep vectors there (a server, or a file of Milvus Lite).")
     milvus_token: SecretStr = SecretStr("")
 
+    # --- collectors
+    collect_rss_urls: str = Field(default="", description="Feeds of news, comma-separated.")
+    collect_interval_s: float = Field(default=0.0, ge=0, description="Between polls; 0: the collector's own.")
+    reddit_client_id: str = ""
+    reddit_client_secret: SecretStr = SecretStr("")
+    reddit_subreddits: str = Field(default="CryptoCurrency,Bitcoin,ethereum", description="Comma-separated.")
+    reddit_url: str = "https://oauth.reddit.com"
+    reddit_auth_url: str = "https://www.reddit.com"
+    telegram_bot_token: SecretStr = SecretStr("")
+    telegram_url: str = "https://api.telegram.org"
+    x_bearer_token: SecretStr = SecretStr("")
+    x_query: str = Field(default="(bitcoin OR ethereum OR crypto) -is:retweet lang:en", description="Search query.")
+    x_url: str = "https://api.x.com"
+    onchain_rpc_url: SecretStr = Field(default=SecretStr(""), description="JSON-RPC endpoint; it may hold a key.")
+    onchain_chain: str = "ethereum"
+    onchain_native: str = "ETH"
+    onchain_native_large: float = Field(default=1000.0, gt=0, description="From here a native transfer is large.")
+    onchain_tokens: str = Field(
+        default="USDT:0xdac17f958d2ee523a2206206994597c13d831ec7:6:5000000,"
+        "USDC:0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48:6:5000000",
+        description="SYMBOL:0xADDRESS:DECIMALS:LARGE, comma-separated.",
+    )
+    onchain_confirmations: int = Field(default=12, ge=0, description="Blocks behind the head of the chain.")
+
 
 @cache
 def settings() -> Settings:
