@@ -10,10 +10,11 @@ from clickhouse_connect.driver.client import Client
 from chctl.settings import Settings
 
 
-def connect(s: Settings, *, database: str | None = None) -> Client:
+def connect(s: Settings, *, database: str | None = None, timeout: float | None = None) -> Client:
     """Open an HTTP(S) client on `s.clickhouse_url`.
 
-    `database=""` connects without one (before it exists); None takes the database of the settings.
+    `database=""` connects without one (before it exists); None takes the database of the settings. `timeout` in
+    seconds bounds connecting and each answer; None leaves the driver's own 10 and 300.
     Raises clickhouse_connect.driver.exceptions.Error where the node cannot be reached or refuses the user.
     """
     url = urlsplit(s.clickhouse_url)
@@ -26,4 +27,6 @@ def connect(s: Settings, *, database: str | None = None) -> Client:
         database=(s.clickhouse_database if database is None else database) or "default",
         ca_cert=str(s.clickhouse_ca) if s.clickhouse_ca else None,
         autogenerate_session_id=False,
+        connect_timeout=timeout or 10,
+        send_receive_timeout=timeout or 300,
     )

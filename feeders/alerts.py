@@ -17,7 +17,7 @@ import time
 
 import structlog
 from clickhouse_connect.driver.exceptions import Error
-from prometheus_client import Gauge, start_http_server
+from prometheus_client import Gauge
 
 from chctl import clickhouse, logs
 from chctl.settings import Settings
@@ -26,8 +26,9 @@ from feeders.alerting.enrichment import Accounts, MongoAccounts
 from feeders.alerting.lease import Lease
 from feeders.alerting.outbox import Recorder
 from feeders.alerting.routing import Routing
-from feeders.alerting.term import Channels, Term
+from feeders.alerting.term import READ_TIMEOUT, Channels, Term
 from feeders.channels.build import build
+from feeders.runtime import Supervisor, serve_metrics
 
 log = structlog.get_logger()
 
@@ -40,7 +41,8 @@ class Feeder:
     def __init__(self, s: Settings, channels: Channels, routing: Routing, accounts: Accounts | None = None) -> None:
         self._s, self._channels, self._routing, self._accounts = s, channels, routing, accounts
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{int(time.time() * 1000)}"
-        self._recorder = Recorder(lambda: clickhouse.connect(s))
+        self._recorder = Recorder(lambda: clickhouse.connect(s, timeout=READ_TIMEOUT))
+        self._supervisor = Supervisor()
         self._lease: Lease | None = None
         self._node_away = False
 
@@ -56,18 +58,30 @@ class Feeder:
         """Until `stop`; then drains within CHCTL_ALERTS_DRAIN_S and gives the lease back."""
         self._recorder.start()
         while not stop.is_set():
-            if await self._hold():
+            held = await self._hold()
+            self._supervisor.ready("delivers" if held else "stands by")
+            self._supervisor.progress()
+            if held:
                 await self._term(stop)
             await _pause(stop, min(1.0, self._s.alerts_lease_s / 5))
         await self._recorder.close(5.0)
-        if self._lease:
+        if self._lease and not self._node_away:
             with contextlib.suppress(Error, OSError):
                 await asyncio.to_thread(self._lease.release)
 
     async def _term(self, stop: asyncio.Event) -> None:
         log.info("this feeder delivers", owner=self.owner)
         LEADING.set(1)
-        term = Term(self._s, self._channels, self._routing, self._recorder, self.owner, self.may_send, self._accounts)
+        term = Term(
+            self._s,
+            self._channels,
+            self._routing,
+            self._recorder,
+            self.owner,
+            self.may_send,
+            self._accounts,
+            self._supervisor.progress,
+        )
         running = asyncio.create_task(term.run(), name="term")
         epoch = self._lease.epoch if self._lease else 0
         try:
@@ -80,6 +94,8 @@ class Feeder:
                     break
         finally:
             LEADING.set(0)
+            if stop.is_set():
+                self._supervisor.stopping()
             running.cancel()
             try:
                 await running
@@ -99,7 +115,11 @@ class Feeder:
             return False
 
     def _acquire(self) -> bool:
-        self._lease = self._lease or Lease(clickhouse.connect(self._s), self.owner, ttl=self._s.alerts_lease_s)
+        self._lease = self._lease or Lease(
+            clickhouse.connect(self._s, timeout=max(1.0, self._s.alerts_lease_s / 3)),
+            self.owner,
+            ttl=self._s.alerts_lease_s,
+        )
         return self._lease.acquire()
 
 
@@ -114,8 +134,7 @@ async def serve(s: Settings, routing: Routing) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    if s.metrics_port:
-        start_http_server(s.metrics_port, addr=s.metrics_host)
+    close_metrics = serve_metrics(s)
     uri = s.mongo_uri.get_secret_value()
     accounts = MongoAccounts(uri, deadline=s.mongo_deadline_s) if uri else None
     try:
@@ -123,6 +142,7 @@ async def serve(s: Settings, routing: Routing) -> None:
     finally:
         if accounts:
             await accounts.close()
+        close_metrics()
 
 
 def main(s: Settings, routing: Routing) -> None:

@@ -43,6 +43,9 @@ PENDING = Gauge("chctl_alert_pages_pending", "Pages submitted and not finished."
 Channels = Mapping[str, tuple[Channel, Policy]]
 Key = tuple[str, str]
 
+#: Seconds for one answer of the node; pages do not wait that long for it.
+READ_TIMEOUT = 5.0
+
 #: Stands for the idempotency key of an alert that waits for the page of its storm.
 HELD = "held"
 Submitted = dict[Key, list[asyncio.Task[None]]]
@@ -60,9 +63,10 @@ class Term:
         owner: str,
         may_send: Callable[[], bool],
         accounts: Accounts | None = None,
+        on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self._s, self._routing, self._recorder, self._owner, self._accounts = s, routing, recorder, owner, accounts
-        self._channels = channels
+        self._channels, self._on_progress = channels, on_progress
         self._lanes = {
             name: Lane(channel, policy, recorder, feeder=owner, may_send=may_send, on_attempt=_measure)
             for name, (channel, policy) in channels.items()
@@ -77,25 +81,29 @@ class Term:
         self._owners: dict[str, RuleInfo] = {}
         self._batches: list[Batch] = []
         self._wake = asyncio.Event()
-        self._outbox: Outbox | None = None
+        self._sweeper, self._reviewer = Reads(s), Reads(s)
+        self._sweep: asyncio.Task[Any] | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
         while not await self._recover():
             await asyncio.sleep(0.5)
+        reviews = asyncio.create_task(self._reviews(), name="reviews")
         topic = self._s.alerts_topic
         reader = TopicReader(kafka.consumer_config(self._s, f"chctl.alerts.{topic}"), topic, self._on_batch)
         reader.start()
-        look_again = 0.0
         try:
             while True:
                 await self._round()
-                if time.monotonic() >= look_again:
-                    look_again = time.monotonic() + self._s.alerts_review_s
-                    await self._review()
+                self._on_progress()
+                if reviews.done():
+                    reviews.result()  # a defect of ours: end the term with it
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._s.alerts_sweep_s)
         finally:
+            reviews.cancel()
+            if self._sweep:
+                self._sweep.cancel()
             await reader.close()
 
     async def close(self, timeout: float) -> None:
@@ -112,7 +120,7 @@ class Term:
         """Take on what the topic brought and what the outbox holds besides, in the order in which it was raised."""
         self._wake.clear()
         batches, self._batches = self._batches, []
-        found = await self._read(Outbox.unseen) or []
+        found = await self._unseen()
         oldest = int((time.time() - self._s.alerts_lookback_s) * 1000)
         alerts = {alert.key: alert for alert in [*(a for batch in batches for a in batch.alerts), *found]}
         fresh = sorted(
@@ -126,6 +134,16 @@ class Term:
         if len(self._seen) > 100_000:
             self._seen = {key: raised for key, raised in self._seen.items() if raised > oldest}
             self._told = {alert_id: told for alert_id, told in self._told.items() if (alert_id, "firing") in self._seen}
+
+    async def _unseen(self) -> list[Alert]:
+        """What the outbox holds besides. A slow node is asked once, and its answer taken when it comes."""
+        self._sweep = self._sweep or asyncio.create_task(self._sweeper.ask(Outbox.unseen))
+        await asyncio.wait([self._sweep], timeout=1.0)
+        if not self._sweep.done():
+            log.warning("the node is slow to sweep the outbox; going by the topic alone")
+            return []
+        found, self._sweep = self._sweep.result(), None
+        return found or []
 
     async def _take_on(self, alerts: list[Alert]) -> Submitted:
         """Plan the pages of new alerts and of windows that are over, then submit them."""
@@ -222,13 +240,18 @@ class Term:
 
     # --- what goes on
 
+    async def _reviews(self) -> None:
+        while True:
+            await self._review()
+            await asyncio.sleep(self._s.alerts_review_s)
+
     async def _review(self) -> None:
         """Repeats, escalation, acknowledgements, silences that ended: from the record, so a restart changes nothing."""
-        silences, owners = await self._read(Outbox.silences), await self._read(Outbox.owners)
+        silences, owners = await self._reviewer.ask(Outbox.silences), await self._reviewer.ask(Outbox.owners)
         self._silences = self._silences if silences is None else silences
         self._owners = self._owners if owners is None else owners
         now = time.time() * 1000
-        pages = [page for each in await self._read(Outbox.open) or [] for page in self._again(each, now)]
+        pages = [page for each in await self._reviewer.ask(Outbox.open) or [] for page in self._again(each, now)]
         await self._submit([page for page in pages if page.channel in self._lanes], [])
 
     def _again(self, each: Open, now: float) -> list[Page]:
@@ -261,9 +284,9 @@ class Term:
 
     async def _recover(self) -> bool:
         """Read what is on record and go on with what has no end; False when the node cannot be asked."""
-        progress = await self._read(Outbox.progress)
-        unfinished = await self._read(Outbox.unfinished)
-        silences, owners = await self._read(Outbox.silences), await self._read(Outbox.owners)
+        progress = await self._reviewer.ask(Outbox.progress)
+        unfinished = await self._reviewer.ask(Outbox.unfinished)
+        silences, owners = await self._reviewer.ask(Outbox.silences), await self._reviewer.ask(Outbox.owners)
         if progress is None or unfinished is None or silences is None or owners is None:
             return False
         self._silences, self._owners = silences, owners
@@ -304,17 +327,27 @@ class Term:
             log.info("going on with unfinished pages", count=len(pages))
         return True
 
-    async def _read(self, query: Callable[[Outbox], Any]) -> Any:
+
+class Reads:
+    """Asks the node one question at a time, in a thread of its own client."""
+
+    def __init__(self, s: Settings) -> None:
+        self._s = s
+        self._outbox: Outbox | None = None
+
+    async def ask(self, query: Callable[[Outbox], Any]) -> Any:
         """The answer of the node, or None when it has none just now."""
 
         def read() -> Any:
-            self._outbox = self._outbox or Outbox(clickhouse.connect(self._s), self._s.alerts_lookback_s)
+            self._outbox = self._outbox or Outbox(
+                clickhouse.connect(self._s, timeout=READ_TIMEOUT), self._s.alerts_lookback_s
+            )
             return query(self._outbox)
 
         try:
             return await asyncio.to_thread(read)
         except (Error, OSError) as error:
-            log.warning("the node does not answer; going by the topic alone", error=str(error)[:300])
+            log.warning("the node does not answer", error=str(error)[:300])
             self._outbox = None
             return None
 

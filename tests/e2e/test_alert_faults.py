@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import socket
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +21,7 @@ from chctl.clickhouse import connect
 from chctl.node.run import NodeProcess
 from chctl.settings import Settings
 from tests.e2e.alert_kit import create_tables, deliveries, publish, raise_alerts, start_feeder, wait_for
+from tests.kafka.server import ApacheKafka
 from tests.receiver import Receiver, hang_after
 
 
@@ -127,5 +131,59 @@ def test_the_node_dies_between_the_outbox_and_the_topic_and_comes_back(
             [("before", "firing"), ("while-away", "firing"), ("outbox-only", "firing")]
         )
         assert history_is_whole(client)
+    finally:
+        feeder.kill()
+
+
+def test_a_node_that_hangs_delays_no_page_by_more_than_moments(
+    fresh_node: Callable[..., NodeProcess], receiver: Receiver
+) -> None:
+    node = fresh_node()
+    s = node.settings(clickhouse_database="test_alerts")
+    connect(s, database="").command("CREATE DATABASE test_alerts ENGINE = Atomic")
+    client = connect(s)
+    create_tables(client)
+    kafka = AdminClient({"bootstrap.servers": s.kafka_brokers})
+    kafka.create_topics([NewTopic("alerts", 1, 1)])["alerts"].result(10)
+    feeder = start_feeder(s, "--webhook", receiver.url())
+    try:
+        publish(s, {"alert_id": "before"})
+        wait_for(lambda: receiver.delivered())
+        os.kill(node.pid, signal.SIGSTOP)
+        started = time.monotonic()
+        for number in range(3):
+            publish(s, {"alert_id": f"hung{number}", "entity": f"e{number}"})
+            wait_for(lambda n=number: (f"hung{n}", "firing") in receiver.delivered())  # type: ignore[misc]
+        assert time.monotonic() - started < 15  # the node itself is waited for ten seconds an answer
+        os.kill(node.pid, signal.SIGCONT)
+        wait_for(lambda: len(set(deliveries(client, "delivered"))) == 4, 30)
+        assert len(receiver.delivered()) == 4
+        assert history_is_whole(client)
+    finally:
+        feeder.kill()
+
+
+@pytest.mark.kafka
+@pytest.mark.timeout(180)
+def test_kafka_dies_and_comes_back_and_nobody_waits_for_it(
+    client: Client, settings: Settings, apache_kafka: ApacheKafka, receiver: Receiver
+) -> None:
+    create_tables(client)
+    topic = f"alerts_{uuid.uuid4().hex[:8]}"
+    s = settings.model_copy(update={"kafka_brokers": apache_kafka.brokers, "alerts_topic": topic})
+    kafka = AdminClient({"bootstrap.servers": s.kafka_brokers})
+    kafka.create_topics([NewTopic(topic, 3, 1)])[topic].result(20)
+    feeder = start_feeder(s, "--webhook", receiver.url())
+    try:
+        publish(s, *({"alert_id": f"a{n}", "entity": f"e{n}"} for n in range(10)))
+        wait_for(lambda: len(receiver.delivered()) == 10, 40)
+        apache_kafka.kill()
+        raise_alerts(client, [{"alert_id": f"b{n}", "entity": f"e{n}"} for n in range(10)])
+        wait_for(lambda: len(receiver.delivered()) == 20, 20)
+        apache_kafka.start()
+        publish(s, *({"alert_id": f"{x}{n}", "entity": f"e{n}"} for x in "bc" for n in range(10)))
+        wait_for(lambda: len(set(receiver.delivered())) == 30, 60)
+        wait_for(lambda: len(deliveries(client, "delivered")) == 30)
+        assert len(receiver.got) == 30
     finally:
         feeder.kill()
