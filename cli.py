@@ -422,6 +422,47 @@ def feed_social(
         raise typer.Exit(78) from None  # EX_CONFIG: no restart helps
 
 
+@feed.command("market")
+def feed_market(
+    venue: Annotated[
+        str, typer.Option(help="binance, binance_usdm, binance_coinm, kraken, okx or coinbase.", show_default=False)
+    ] = "",
+    symbols: Annotated[str, typer.Option(help="Comma-separated, as the venue writes them: XBT/USD,ETH/USD.")] = "",
+    replay: Annotated[Path | None, typer.Option(help="Feed a recorded file through the same decoder instead.")] = None,
+    speed: Annotated[float, typer.Option(help="Of a replay: 1 its own pace, N times that, 0 without pause.")] = 1.0,
+) -> None:
+    """Turn a venue's raw order book updates and trades into the topics `market_l2` and `market_trades`.
+
+    Without options it takes CHCTL_MARKET_VENUE and CHCTL_MARKET_SYMBOLS. Nothing is published of a book that missed an
+    update: a `gap` row says so, and a `snapshot` row follows. SIGTERM publishes the open window and waits for the
+    broker; exit code 1 means that rows were not delivered.
+
+        chctl feed market --venue kraken --symbols XBT/USD,ETH/USD
+    """
+    from chctl import logs
+    from chctl.settings import settings
+    from feeders import market
+    from feeders.runtime import PublishError
+
+    s = settings()
+    logs.configure(s)
+    chosen = [symbol for symbol in (symbols or s.market_symbols).split(",") if symbol]
+    if not (venue or s.market_venue) or not (chosen or replay):
+        typer.echo(
+            "which market? give --venue and --symbols, or set CHCTL_MARKET_VENUE, CHCTL_MARKET_SYMBOLS", err=True
+        )
+        raise typer.Exit(2)
+    try:
+        report = market.main(s, venue or s.market_venue, chosen, replay, speed)
+    except (ValueError, OSError) as error:
+        typer.echo(f"chctl feed market: {error}", err=True)
+        raise typer.Exit(2) from error
+    except PublishError as error:
+        typer.echo(f"chctl feed market: the broker refused rows: {error}", err=True)
+        raise typer.Exit(1) from error
+    raise typer.Exit(1 if report.lost else 0)
+
+
 # --- alerts and rules -------------------------------------------------------------------------------------------------
 
 

@@ -148,6 +148,16 @@ class Settings(BaseSettings):
     )
     onchain_confirmations: int = Field(default=12, ge=0, description="Blocks behind the head of the chain.")
 
+    # --- market feeder
+    market_venue: str = Field(default="", description="binance, binance_usdm, binance_coinm, kraken, okx or coinbase.")
+    market_symbols: str = Field(default="", description="Comma-separated, as the venue writes them.")
+    market_window_ms: int = Field(default=100, gt=0, description="Length of a window of the venue's time.")
+    market_levels: int = Field(default=10, gt=0, le=1000, description="Levels a side in a row.")
+    market_depth_bps: str = Field(default="5,10,25", description="Bands around the mid whose depth is published.")
+    market_flush_ms: float = Field(default=20.0, ge=0, description="How long rows wait to be packed into a message.")
+    market_buffer_mb: int = Field(default=64, gt=0, description="Rows the broker has not taken; full: reading stops.")
+    market_drain_s: float = Field(default=30.0, ge=0, description="How long a stop waits for the broker.")
+
 
 @cache
 def settings() -> Settings:

@@ -15,8 +15,8 @@ class Raw(NamedTuple):
     """One thing received, before decoding.
 
     `kind`: `message` (from the websocket), `snapshot` (a REST answer about `symbol`), `connect` or `disconnect` (of the
-    connection `conn`; nothing received before it says anything about what comes after), `tick` (nothing was received,
-    but time passed).
+    connection `conn`; nothing received before it says anything about what comes after), `alive` (nothing was
+    said, but the connection answers), `tick` (time passed).
     """
 
     receive_time: int  # microseconds UTC, the receiver's clock

@@ -11,16 +11,21 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import structlog
 from prometheus_client import Counter as Metric
 from prometheus_client import Gauge
 
+from chctl.settings import Settings
 from feeders.events import Raw
+from feeders.live import Live
 from feeders.normalizer import Normalizer, Options
-from feeders.runtime import Publisher, Stop, Supervisor
+from feeders.replay import recording
+from feeders.runtime import Publisher, Stop, Supervisor, serve_metrics
 from feeders.sources import Venue
+from feeders.sources import venue as venue_named
 
 log = structlog.get_logger()
 
@@ -124,6 +129,7 @@ async def run_market(
     stop: Stop | None = None,
     supervisor: Supervisor | None = None,
     flush_seconds: float = 0.02,
+    drain_seconds: float = 30.0,
 ) -> Report:
     """Feed until the source ends or `stop`; then flush the open windows and wait for the broker.
 
@@ -135,21 +141,24 @@ async def run_market(
     venue = source.venue.name
     seen: Counter[str] = Counter()
     flushed = 0.0
+    ready = False
 
     def publish() -> None:
         for topic, key, value in normalizer.take():
             publisher.add(topic, key, value)
 
     async with aclosing(source.events()) as batches:  # type: ignore[type-var]
-        supervisor.ready(f"feeding {venue}")
         async for batch in batches:
-            if stop():
-                break
+            if not ready and normalizer.counts["messages"]:
+                ready = True
+                supervisor.ready(f"feeding {venue}")
             normalizer.shift_ms = source.shift_ms
             for raw in batch:
                 normalizer.feed(raw)
             publish()
-            supervisor.progress()
+            # Time alone is no progress: it passes in a feeder that is cut off as well.
+            if any(raw.kind != "tick" for raw in batch):
+                supervisor.progress()
             now = time.monotonic()
             if now - flushed >= flush_seconds:
                 flushed = now
@@ -158,14 +167,49 @@ async def run_market(
                     EVENTS.labels(venue, what).inc(count - seen[what])
                 seen = normalizer.counts.copy()
                 LAG.labels(venue).set(normalizer.lag_ms / 1000)
-            await publisher.room(supervisor.progress)
+            await publisher.room(supervisor.progress, stop)
+            if stop():
+                break
     supervisor.stopping()
     normalizer.flush()
     publish()
-    delivered = await asyncio.to_thread(publisher.drain, 30.0)
+    delivered = await asyncio.to_thread(publisher.drain, drain_seconds)
     if delivered:
         source.acknowledged()
     report = Report(normalizer.counts, publisher.acknowledged.copy(), 0)
     report.lost = sum(publisher.added.values()) - sum(publisher.acknowledged.values())
     log.info("feed ended", venue=venue, counts=dict(report.counts), produced=dict(report.produced), lost=report.lost)
     return report
+
+
+def options(settings: Settings) -> Options:
+    """What the settings say is published."""
+    bands = tuple(int(band) for band in settings.market_depth_bps.split(","))
+    return Options(settings.market_window_ms, settings.market_levels, bands)
+
+
+def main(settings: Settings, venue: str, symbols: list[str], replay: Path | None = None, speed: float = 1.0) -> Report:
+    """Run the feeder until SIGTERM or, for a recording, its end. Raises ValueError, OSError, PublishError."""
+    chosen = venue_named(venue)
+    source: Source = (
+        Replay(chosen, recording(replay, symbols[0] if symbols else ""), speed=speed)
+        if replay
+        else Live(chosen, symbols)
+    )
+    close_metrics = serve_metrics(settings)
+    publisher = Publisher(settings, buffer_bytes=settings.market_buffer_mb << 20)
+    stop = Stop().install()
+    try:
+        return asyncio.run(
+            run_market(
+                source,
+                publisher,
+                options=options(settings),
+                stop=stop,
+                flush_seconds=settings.market_flush_ms / 1000,
+                drain_seconds=settings.market_drain_s,
+            )
+        )
+    finally:
+        publisher.close(0)
+        close_metrics()

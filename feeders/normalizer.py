@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -55,8 +55,8 @@ class Row(NamedTuple):
     value: bytes
 
 
-class L2Row(msgspec.Struct, omit_defaults=True):
-    """A row of `market_l2`; the contract says what the fields mean."""
+class L2Row(msgspec.Struct, omit_defaults=True, gc=False):
+    """A row of `market_l2`; contracts/market_l2.yaml says what the fields mean. Empty arrays are left out."""
 
     venue: str
     symbol: str
@@ -69,24 +69,21 @@ class L2Row(msgspec.Struct, omit_defaults=True):
     diffs: int
     price_scale: int
     size_scale: int
-    bid_ticks: list[int]
-    bid_lots: list[int]
-    ask_ticks: list[int]
-    ask_lots: list[int]
-    delta_bid_ticks: list[int]
-    delta_bid_lots: list[int]
-    delta_ask_ticks: list[int]
-    delta_ask_lots: list[int]
-    depth_bps: list[int]
-    bid_depth: list[float]
-    ask_depth: list[float]
+    bid_ticks: list[int] = []
+    bid_lots: list[int] = []
+    ask_ticks: list[int] = []
+    ask_lots: list[int] = []
+    delta_bid_ticks: list[int] = []
+    delta_bid_lots: list[int] = []
+    delta_ask_ticks: list[int] = []
+    delta_ask_lots: list[int] = []
+    depth_bps: list[int] = []
+    bid_depth: list[float] = []
+    ask_depth: list[float] = []
     expected_seq: int | None = None
     received_seq: int | None = None
     reason: str | None = None
 
-
-#: What a row without levels holds in their place.
-_NO_LEVELS: dict[str, Any] = {name: [] for name, kind in L2Row.__annotations__.items() if str(kind).startswith("list[")}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -175,6 +172,8 @@ class Normalizer:
             return
         conn = raw.conn
         self._heard[conn] = now
+        if raw.kind == "alive":
+            return
         self.counts["messages"] += 1
         if raw.kind in ("connect", "disconnect"):
             if raw.kind == "disconnect":
@@ -182,6 +181,7 @@ class Normalizer:
             self._decoder.connected(conn)
             for state in self._on(conn):
                 self._invalidate(state, "disconnect", now)
+                state.pending.clear()
             return
         for event in self._decode(raw):
             kind = type(event)
@@ -351,21 +351,22 @@ class Normalizer:
             symbol=state.symbol,
             update_type="gap",
             window_start=state.window,
-            event_time=state.event_time,
+            event_time=max(state.event_time, state.window),
             receive_time=now,
             first_seq=max(state.last_seq, 0),
             last_seq=max(state.last_seq, 0),
             diffs=0,
             price_scale=state.book.price_scale,
             size_scale=state.book.size_scale,
-            **_NO_LEVELS,
             expected_seq=expected,
             received_seq=received,
             reason=reason,
         )
         self.rows.append(Row("market_l2", state.key, _encode(row)))
         state.pending.clear()
-        self._ask(state, reason, now)
+        state.resync_since = 0
+        if reason != "disconnect":  # a new connection brings new books
+            self._ask(state, reason, now)
 
     def _ask(self, state: _State, reason: str, now: int) -> None:
         state.resync_since = now
@@ -413,7 +414,8 @@ class Normalizer:
             state.symbol,
             "snapshot" if fresh else "delta",
             window,
-            state.event_time,
+            # A late update, or none at all: the window is then what says when.
+            max(state.event_time, window),
             state.receive_time,
             state.first_seq if state.first_seq >= 0 else last,
             last,
@@ -463,7 +465,7 @@ class Normalizer:
                 row = self._close(state)
                 if row is not None:
                     self.rows.append(row)
-            elif not state.opened and venue_now - state.published >= HEARTBEAT + 2 * window_ms:
+            elif not state.opened and venue_now - state.published >= HEARTBEAT + window_ms:
                 state.window = max(state.window, venue_now - venue_now % window_ms - window_ms)
                 row = self._close(state)
                 if row is not None:

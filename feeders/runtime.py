@@ -153,19 +153,22 @@ class Publisher:
             log.warning("the broker takes rows again: reading goes on", buffered_bytes=self._outstanding)
         return self._blocked
 
-    async def room(self, waiting: Callable[[], None] = lambda: None) -> None:
-        """Return when there is room for more; `waiting` is called meanwhile (a watchdog: standing still is not
-        hanging).
+    async def room(
+        self, waiting: Callable[[], None] = lambda: None, stopped: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Return when there is room for more, or when `stopped`.
+
+        `waiting` is called meanwhile, to feed a watchdog: to stand still for the broker is not to hang.
         """
         if not self.full():
             return
         self.flush()
-        while self.full():
+        while self.full() and not stopped():
             waiting()
             await asyncio.sleep(0.05)
 
     def wait_for_room(
-        self, stopped: Callable[[], bool] = lambda: False, waiting: Callable[[], None] = lambda: None
+        self, waiting: Callable[[], None] = lambda: None, stopped: Callable[[], bool] = lambda: False
     ) -> None:
         """The same for feeders without an event loop; returns early when `stopped`."""
         if not self.full():

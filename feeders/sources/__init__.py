@@ -28,6 +28,7 @@ class Venue(Protocol):
     rest_snapshot: bool  # the book starts from a REST answer, and updates before it have to be kept
     checksum: Callable[[Book], int] | None  # what the venue would compute over this book
     stale_after: float  # seconds without any message after which the connection counts as dead
+    quiet: bool  # says nothing while nothing changes, so that only an answered ping tells it from a dead one
 
     def decoder(self) -> Decoder:
         """A decoder without history."""

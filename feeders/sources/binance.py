@@ -98,6 +98,7 @@ class Spot:
     rest_snapshot = True
     checksum = None
     stale_after = 30.0  # quiet symbols may say nothing for long; the server's ping comes every 20 s
+    quiet = True
 
     def decoder(self) -> BinanceDecoder:
         """A decoder without history."""

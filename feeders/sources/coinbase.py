@@ -125,6 +125,7 @@ class Coinbase:
     rest_snapshot = False
     checksum = None
     stale_after = 10.0  # a heartbeat comes every second
+    quiet = False
 
     def decoder(self) -> CoinbaseDecoder:
         """A decoder without history."""

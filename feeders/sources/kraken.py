@@ -125,6 +125,7 @@ class Kraken:
     rest_snapshot = False
     checksum = staticmethod(checksum)
     stale_after = 10.0  # a heartbeat comes every second
+    quiet = False
 
     def decoder(self) -> KrakenDecoder:
         """A decoder without history."""

@@ -124,6 +124,7 @@ class Okx:
     rest_snapshot = False
     checksum = staticmethod(checksum)
     stale_after = 30.0  # OKX closes a connection after 30 s of silence; our ping is answered before
+    quiet = False
 
     def decoder(self) -> OkxDecoder:
         """A decoder without history."""

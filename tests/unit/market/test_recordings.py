@@ -91,7 +91,7 @@ def test_snapshot_and_deltas_add_up_to_the_published_book(recorded):
     first, rest = published[0], published[1:]
     bids = dict(zip(first["bid_ticks"], first["bid_lots"], strict=True))
     for row in rest:
-        for ticks, lots in zip(row["delta_bid_ticks"], row["delta_bid_lots"], strict=True):
+        for ticks, lots in zip(row.get("delta_bid_ticks", []), row.get("delta_bid_lots", []), strict=True):
             if ticks in bids:
                 bids[ticks] += lots
         # A level deeper than ten in the first row is unknown until it is seen: from then on its deltas must explain it.
