@@ -25,6 +25,8 @@ MAX_MESSAGE = 64 << 20
 MAX_BACKOFF = 30.0
 #: After this long in good order the next failure starts from a short wait again, seconds.
 CALM = 60.0
+#: A quiet venue that only answers pings is left after this many halves of its `stale_after`.
+QUIET_ROUNDS = 10
 #: How often time passes for the normalizer when nothing is received, seconds.
 TICK = 0.05
 
@@ -79,7 +81,8 @@ class Live:
                         if self._queue.qsize():
                             batch = [self._queue.get_nowait()]
                         else:
-                            batch = [await asyncio.wait_for(self._queue.get(), TICK)]
+                            async with asyncio.timeout(TICK):
+                                batch = [await self._queue.get()]
                     except TimeoutError:
                         if reading.done():
                             reading.result()
@@ -125,10 +128,12 @@ class Live:
     async def _read(self, socket: ClientConnection) -> None:
         """Read until the connection ends or falls silent."""
         patience = self.venue.stale_after / 2
-        silent = 0
+        silent = rounds = 0
         while True:
             try:
-                message = await asyncio.wait_for(socket.recv(), patience)
+                # Not wait_for: until Python 3.12 it can swallow the cancellation that ends this task.
+                async with asyncio.timeout(patience):
+                    message = await socket.recv()
             except TimeoutError:
                 silent += 1
                 if silent > 1:
@@ -137,11 +142,15 @@ class Live:
                     await socket.send(self.venue.ping())
                 elif self.venue.quiet:
                     # Nothing to say is no silence here, as long as the other end answers.
-                    await asyncio.wait_for(await socket.ping(), patience)
+                    async with asyncio.timeout(patience):
+                        await (await socket.ping())
                     await self._put(b"", "alive")
+                    rounds += 1
                     silent = 0
+                    if rounds >= QUIET_ROUNDS:
+                        raise TimeoutError("pings are answered, but nothing is said any more") from None
                 continue
-            silent = 0
+            silent = rounds = 0
             await self._put(message.encode() if isinstance(message, str) else message, "message")
 
     async def _put(self, data: bytes, kind: str, symbol: str = "") -> None:
@@ -161,15 +170,15 @@ class Live:
         self._tasks[symbol] = asyncio.get_running_loop().create_task(ask)
 
     async def _rejoin(self, symbol: str, reason: str) -> None:
-        await asyncio.sleep(self._asked.setdefault(symbol, _Attempts()).next_wait())
         socket = self._socket
-        if socket is None:
+        await asyncio.sleep(self._asked.setdefault(symbol, _Attempts()).next_wait())
+        if socket is None or socket is not self._socket:  # a new connection brought new books meanwhile
             return
+        messages = self.venue.resubscribe(symbol)
         try:
-            if reason == "stale":
+            if reason == "stale" or not messages:
                 await socket.close()
-                return
-            for message in self.venue.resubscribe(symbol):
+            for message in messages:
                 await socket.send(message)
         except (OSError, WebSocketException) as error:
             log.warning("resync not sent", venue=self.venue.name, symbol=symbol, error=repr(error))

@@ -139,9 +139,9 @@ class Coinbase:
         """Books, trades and heartbeats of all symbols."""
         return [self._message("subscribe", channel, symbols) for channel in ("heartbeats", "market_trades", "level2")]
 
-    def resubscribe(self, symbol: str) -> list[str]:
-        """Leave the book's channel and join it again: the first message is a snapshot."""
-        return [self._message("unsubscribe", "level2", [symbol]), self._message("subscribe", "level2", [symbol])]
+    def resubscribe(self, symbol: str) -> list[str]:  # noqa: ARG002
+        """Nothing: what was lost concerns the whole connection, so a new one is made."""
+        return []
 
     def _message(self, kind: str, channel: str, symbols: Sequence[str]) -> str:
         return _encode({"type": kind, "product_ids": list(symbols), "channel": channel}).decode()
