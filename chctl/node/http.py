@@ -23,6 +23,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -345,19 +346,31 @@ class Interface:
         running = asyncio.shield(self._run(query, call, pipe.close_writing))
         watching = asyncio.ensure_future(_when_gone(receive, cancel))
         sent = False
+        held: list[IO[bytes]] = []
         try:
             head = bytearray()
             while chunk := await pipe.read(CHUNK_BYTES):
                 head += chunk
-                if len(head) >= BUFFER_BYTES and not query.wait_end:
+                if len(head) < BUFFER_BYTES:
+                    continue
+                if not query.wait_end:
                     break
+                held = held or [bodies.new_file(self._spool_dir)]  # held back however long it is
+                held[0].write(head)
+                head.clear()
             answer = None if chunk else await running
-            data = query.encode(bytes(head), last=answer is not None)
-            await _start(send, 200, self._headers(query, answer, len(data)))
+            whole = answer is not None and not held
+            data = b"" if held else query.encode(bytes(head), last=whole)
+            await _start(send, 200, self._headers(query, answer, len(data) if whole else None))
             sent = True
-            await send({"type": "http.response.body", "body": data, "more_body": answer is None})
-            if answer is not None:
+            await send({"type": "http.response.body", "body": data, "more_body": not whole})
+            if whole:
                 return
+            for file in held:
+                file.write(head)
+                file.seek(0)
+                for chunk in iter(partial(file.read, CHUNK_BYTES), b""):
+                    await send({"type": "http.response.body", "body": query.encode(chunk), "more_body": True})
             while chunk := await pipe.read(CHUNK_BYTES):
                 await send({"type": "http.response.body", "body": query.encode(chunk), "more_body": True})
             await running
@@ -378,10 +391,12 @@ class Interface:
                 with contextlib.suppress(ClickHouseError):
                     await running
             pipe.close_reading()
+            for file in held:
+                file.close()
 
     # --- answering
 
-    def _headers(self, query: Query, answer: Answer | None, length: int) -> dict[str, str]:
+    def _headers(self, query: Query, answer: Answer | None, length: int | None) -> dict[str, str]:
         summary: dict[str, str] = {"elapsed_ns": str(int((time.monotonic() - query.started) * 1e9))}
         if answer is not None:
             what = "written" if query.statement.kind == "insert" else "read"
@@ -400,7 +415,7 @@ class Interface:
             headers["X-ClickHouse-Format"] = query.format
         if query.encoding:
             headers["Content-Encoding"] = query.encoding
-        if answer is not None:
+        if length is not None:
             headers["Content-Length"] = str(length)
         return headers
 

@@ -31,6 +31,7 @@ from chctl.settings import PROJECT_DIR, Settings
 log = structlog.get_logger()
 
 GRACE_SECONDS = 1.5
+CATCH_UP_SECONDS = 0.5
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -124,10 +125,16 @@ def serve(options: Options, settings: Settings) -> None:
     threading.Thread(
         target=_announce, args=(ready, url, address, data_dir, engine, options.as_json), daemon=True
     ).start()
+    stopping = threading.Event()
+    if embedded is not None:
+        threading.Thread(target=_watch, args=(embedded, data_dir, stopping), daemon=True).start()
     logging.getLogger("uvicorn.error").addFilter(_expected)
     server.run(sockets=[listener])
+    stopping.set()
     interface.close()
     engine.kill_all()
+    if embedded is not None:
+        _catch_up(embedded)
     _close(engine)
     if embedded is not None:
         _end_broker(embedded, data_dir)
@@ -161,6 +168,26 @@ def _announce(ready: threading.Event, url: str, address: str, data_dir: Path, en
         else f"ready: {url}  brokers {address}  data {data_dir}  ClickHouse {engine.version}"
     )
     print(line, flush=True)
+
+
+def _catch_up(broker: brokers.Broker) -> None:
+    """Give the Kafka tables a moment to read what is there, so that the broker can mostly go with the node."""
+    deadline = time.monotonic() + CATCH_UP_SECONDS
+    with contextlib.suppress(KafkaException):
+        while time.monotonic() < deadline and drain.unread(broker.address, timeout=CATCH_UP_SECONDS):
+            time.sleep(0.1)
+
+
+def _watch(broker: brokers.Broker, data_dir: Path, stopping: threading.Event) -> None:
+    """Say it when the broker is gone: what it held is lost, and only the next start brings another."""
+    while not stopping.wait(1.0):
+        if brokers.find(data_dir) is None:
+            break
+    else:
+        return
+    log.error(
+        "the broker has ended: messages not yet read are lost; restart the node", pid=broker.pid, port=broker.port
+    )
 
 
 def _close(engine: Engine) -> None:

@@ -180,6 +180,19 @@ def test_a_broker_that_hangs_and_comes_back_delays_but_loses_nothing(
     wait_for(lambda: count(client) == produced)
 
 
+def test_a_broker_that_dies_is_told_and_the_next_start_brings_another(fresh_node: StartNode) -> None:
+    node = fresh_node()
+    living = broker.find(node.data_dir)
+    assert living is not None
+    os.kill(living.pid, signal.SIGKILL)
+    wait_for(lambda: "the broker has ended" in node.log(), 10)
+    assert httpx.get(f"{node.url}/?query=SELECT+1").text == "1\n"
+    node.stop()
+    again = fresh_node()
+    assert again.brokers == node.brokers, "feeders find the new one where they knew the old one"
+    assert broker.answers(again.brokers)
+
+
 def test_a_second_node_on_the_folder_says_who_holds_it(fresh_node: StartNode) -> None:
     node = fresh_node()
     with pytest.raises(NodeError) as refused:

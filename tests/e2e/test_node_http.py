@@ -193,6 +193,15 @@ def collect(response: httpx.Response, into: bytearray) -> None:
         into += piece
 
 
+def test_an_error_is_told_in_the_status_if_the_client_waits_for_the_end(http: httpx.Client) -> None:
+    query = "SELECT throwIf(number = {n:UInt64}) FROM numbers(4000000)"
+    waiting = {"wait_end_of_query": "1", "max_block_size": "65000"}
+    assert http.post("/", params={**waiting, "param_n": "3000000"}, content=query).status_code == 500
+    good = http.post("/", params={**waiting, "param_n": "5000000"}, content=query)
+    assert (good.status_code, good.content) == (200, b"0\n" * 4_000_000)
+    assert json.loads(good.headers["X-ClickHouse-Summary"])["read_rows"] == "4000000"
+
+
 def test_clickhouse_connect_raises_the_late_error(client: Client) -> None:
     with (
         pytest.raises(Error, match="395"),
