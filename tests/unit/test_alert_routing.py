@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chctl.settings import PROJECT_DIR
 from feeders.alerting.model import Alert, Page, idempotency_key
 from feeders.alerting.routing import Routing, RoutingError, check, load
 
@@ -101,6 +102,14 @@ def test_a_good_file_has_no_faults(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump({"channels": CHANNELS, "route": TREE, "fallback": "ops"}))
     assert check(file)[1] == []
     assert load(file).route.repeat == 4 * 3600
+
+
+def test_the_file_we_ship_has_no_faults_and_sends_critical_alerts_to_a_pager() -> None:
+    file = PROJECT_DIR / "deploy" / "alerts" / "routes.yaml"
+    assert check(file)[1] == []
+    (found,) = load(file).destinations(alert(severity="critical"))
+    assert "pager" in found.channels
+    assert found.escalate[0].channels == ("mail",)
 
 
 @pytest.mark.parametrize(
