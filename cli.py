@@ -32,7 +32,9 @@ def node(
         str, typer.Option(help="Address to listen on; beyond loopback CHCTL_NODE_PASSWORD must be set.")
     ] = ("127.0.0.1"),
     port: Annotated[int, typer.Option(help="Port of the ClickHouse HTTP interface; 0 takes a free one.")] = 8123,
-    broker_port: Annotated[int, typer.Option(help="Port of the embedded broker; 0 takes a free one.")] = 9092,
+    broker_port: Annotated[
+        int | None, typer.Option(help="Port of the embedded broker; 0 takes a free one. [default: as before, or 9092]")
+    ] = None,
     brokers: Annotated[str, typer.Option(help="Use these Kafka brokers (host:port,...) and start none.")] = "",
     tls_cert: Annotated[Path | None, typer.Option(help="Serve HTTPS with this certificate chain (PEM).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Key of the certificate (PEM).")] = None,

@@ -22,6 +22,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 START_SECONDS = 10.0
+DEFAULT_PORT = 9092
 
 
 class BrokerError(RuntimeError):
@@ -87,21 +88,23 @@ def answers(address: str, cluster_id: str | None = None, timeout: float = 1.0) -
     return cluster_id is None or metadata.cluster_id == cluster_id
 
 
-def ensure(data_dir: Path, port: int) -> Broker:
-    """Adopt the folder's living broker, else start one on `port` (0: the port it had before, or any free one).
+def ensure(data_dir: Path, port: int | None) -> Broker:
+    """Adopt the folder's living broker, else start one.
+
+    `port` None: the port it had before, or 9092. 0: the port it had before, or any free one.
 
     Raises BrokerError where the port is taken or the broker does not answer within `START_SECONDS`.
     """
     living = find(data_dir)
     if living is not None:
-        if port not in (0, living.port):
+        if port not in (None, 0, living.port):
             raise BrokerError(
                 f"the broker of {data_dir} (pid {living.pid}) still holds messages on port {living.port}: "
                 f"use --broker-port {living.port}, or drop them with chctl node --discard-broker"
             )
         _wait(living, data_dir)
         return living
-    return _start(data_dir, port or _former_port(data_dir))
+    return _start(data_dir, port or _former_port(data_dir) or (DEFAULT_PORT if port is None else 0))
 
 
 def _former_port(data_dir: Path) -> int:

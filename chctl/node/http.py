@@ -26,6 +26,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -126,6 +127,7 @@ class Interface:
         query: Query | None = None
         counted = False
         try:
+            self._turn_away_foreign_pages(request)
             self._authenticate(request, parameters)
             if request.method in ("GET", "HEAD") and "query" not in parameters:
                 await PlainTextResponse("Ok.\n", media_type="text/html")(scope, receive, send)
@@ -154,6 +156,12 @@ class Interface:
 
     def _error(self, code: int, name: str, message: str) -> ClickHouseError:
         return ClickHouseError.of(code, name, message, self._engine.version)
+
+    def _turn_away_foreign_pages(self, request: Request) -> None:
+        """A page of another site can make a browser send a POST here: such a request names its origin."""
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+            raise self._error(497, "ACCESS_DENIED", f"Requests of pages from {origin} are not allowed")
 
     def _authenticate(self, request: Request, parameters: dict[str, str]) -> None:
         """Check the user and password of the Basic header, ClickHouse's own headers or the URL, if one is required."""

@@ -41,12 +41,12 @@ class NodeError(RuntimeError):
 
 @dataclass(frozen=True)
 class Options:
-    """What `chctl node` was asked for. Ports: 0 takes a free one."""
+    """What `chctl node` was asked for. Ports: 0 takes a free one; no broker port means the one it had, else 9092."""
 
     data_dir: Path
     host: str = "127.0.0.1"
     port: int = 8123
-    broker_port: int = 9092
+    broker_port: int | None = None
     brokers: str = ""
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -206,7 +206,7 @@ def _end_broker(broker: brokers.Broker, data_dir: Path) -> None:
     except KafkaException as error:
         log.warning("broker left running: it does not answer", pid=broker.pid, error=str(error))
         return
-    others = brokers.connected(broker.port)
+    others = brokers.connected(broker.port, own_pid=os.getpid())
     if left or others:
         log.warning(
             "broker left running for the next start: it keeps messages in memory only",

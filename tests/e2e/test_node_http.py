@@ -485,6 +485,16 @@ def test_a_page_whose_name_is_turned_to_loopback_is_turned_away(http: httpx.Clie
     assert http.get("/", params={"query": "SELECT 1"}, headers={"Host": "evil.example"}).status_code == 400
 
 
+def test_a_page_of_another_site_cannot_write(http: httpx.Client) -> None:
+    foreign = http.post(
+        "/", content="CREATE TABLE t (a Int8) ENGINE = Memory", headers={"Origin": "https://evil.example"}
+    )
+    assert (foreign.status_code, foreign.headers["X-ClickHouse-Exception-Code"]) == (403, "497")
+    assert run(http, "EXISTS t") == "0\n"
+    own = http.post("/", content="SELECT 1", headers={"Origin": str(http.base_url).rstrip("/")})
+    assert own.text == "1\n"
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
 def test_https(fresh_node: Callable[..., NodeProcess], tmp_path: Path) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
