@@ -1,8 +1,8 @@
 """The social feeder: `social_raw` in, `social_processed` out, with sentiment, without personal data, within a budget.
 
 A window of posts is read, redacted, rated and published; its offsets are committed once the broker has every row, and
-every post that was given up stands in `rejected_events`. A crash before that repeats the window: answers that were paid
-for come from the ledger, and rows replace themselves by event_id.
+every post that was given up stands in `rejected_events`, redacted. A crash before that repeats the window: answers that
+were paid for come from the ledger, and rows replace themselves by event_id.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from confluent_kafka import Message
 from prometheus_client import Counter, Histogram
 
 from chctl import clickhouse
+from chctl.contracts import load_all
 from chctl.settings import Settings
 from feeders.analysis.ledger import Ledger, Limits
 from feeders.analysis.model import Answer, Origin, Post
 from feeders.analysis.openai_provider import OpenAIProvider, Options, Prices, ProviderStoppedError
 from feeders.analysis.pipeline import Lookup, Pipeline
 from feeders.analysis.posts import read_post
-from feeders.analysis.redaction import author_key, redact
+from feeders.analysis.redaction import author_key
 from feeders.analysis.symbols import SymbolFinder, load_aliases
 from feeders.analysis.vectors import open_milvus
 from feeders.runtime import Publisher, Reader, Stop, Supervisor, serve_metrics
@@ -106,12 +107,15 @@ class Symbols:
 
 @dataclass
 class SocialFeeder:
-    """The loop. `reject` must not return before the rejections are safe; `find` gives the symbols of a text."""
+    """The loop. `check` says why a line breaks the contract of social_raw, `find` gives the symbols of a text, `reject`
+    must not return before the rejections are safe.
+    """
 
     reader: SocialReader
     publisher: Publisher
     pipeline: Pipeline
     key: bytes
+    check: Callable[[bytes], list[str]]
     find: Callable[[str], list[str]]
     reject: Callable[[list[Rejection]], None]
     window_posts: int = 500
@@ -155,7 +159,7 @@ class SocialFeeder:
     async def _handle(self, messages: list[Message], report: Report) -> bool:
         """One window, up to its commit; False if the end was asked for before it was done."""
         started = time.monotonic()
-        posts, rejections = await asyncio.to_thread(self._posts, messages)
+        posts = await asyncio.to_thread(self._posts, messages)
         prepared = time.monotonic()
         task = asyncio.create_task(self.pipeline.process(posts))
         if not await self._wait(task):
@@ -165,14 +169,13 @@ class SocialFeeder:
         for event_id, row in window.rows:
             self.publisher.add(PROCESSED, event_id, row)
             await self.publisher.room(self.supervisor.progress)
-        times = {p.origin: p.event_time for p, _ in window.rejected}
-        rejections += [
-            Rejection(p.origin, f"sentiment: {r.reason}", p.text, datetime.fromtimestamp(times[p.origin] / 1000, UTC))
+        rejections = [
+            Rejection(p.origin, f"sentiment: {r.reason}", p.text, datetime.fromtimestamp(p.event_time / 1000, UTC))
             for p, r in window.rejected
         ]
         if rejections:
             for rejection in rejections:
-                REJECTED.labels(rejection.reason.partition(":")[0]).inc()
+                REJECTED.labels(rejection.reason).inc()
             if not await self._safely(lambda: self.reject(rejections)):
                 return False
         while not await asyncio.to_thread(self.publisher.drain, 1.0):
@@ -192,21 +195,21 @@ class SocialFeeder:
         self.supervisor.progress()
         return True
 
-    def _posts(self, messages: list[Message]) -> tuple[list[Post], list[Rejection]]:
+    def _posts(self, messages: list[Message]) -> list[Post]:
+        """The posts in messages. What breaks the contract is passed over: the node reads the topic too, and keeps its
+        hash and the reason in rejected_events.
+        """
         posts: list[Post] = []
-        rejections: list[Rejection] = []
         for message in messages:
             origin = Origin(message.topic() or RAW, message.partition() or 0, message.offset() or 0)
             for line in (message.value() or b"").splitlines():
                 if not line.strip():
                     continue
-                try:
+                if self.check(line):
+                    REJECTED.labels("contract").inc()
+                else:
                     posts.append(read_post(line, origin, self.key, self.find))
-                except ValueError as error:
-                    at = datetime.fromtimestamp(max(0, message.timestamp()[1]) / 1000, UTC)
-                    text = redact(line.decode("utf-8", "replace")[:8000])
-                    rejections.append(Rejection(origin, f"not a post: {error}"[:200], text, at))
-        return posts, rejections
+        return posts
 
     async def _wait(self, task: asyncio.Task[object]) -> bool:
         """Wait for a window; False if the end was asked for and the window did not end in time."""
@@ -359,10 +362,11 @@ async def run_social(
     vectors = open_milvus(s) if provider else None
     pipeline = Pipeline(ledger, provider, lookup_in(client), vectors, s.social_embed_top if provider else 0)
     publisher = Publisher(s)
+    contract = next(c for c in load_all(s.project_dir / "contracts") if c.topic == RAW)
     reader = SocialReader(s, GROUP, [RAW], config=kafka)
     feeder = SocialFeeder(
-        reader, publisher, pipeline, key_of(s), symbols.find, reject_into(client), s.social_batch_items,
-        s.social_batch_seconds, stop, supervisor, until_idle=until_idle,
+        reader, publisher, pipeline, key_of(s), contract.line_reasons, symbols.find, reject_into(client),
+        s.social_batch_items, s.social_batch_seconds, stop, supervisor, until_idle=until_idle,
     )  # fmt: skip
     close_metrics = serve_metrics(s)
     try:

@@ -90,6 +90,13 @@ def feed(settings: Settings, until: Callable[[], bool], seconds: float = 30) -> 
     return asyncio.run(run())
 
 
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come to hold"
+        time.sleep(0.1)
+
+
 def rows(sql: Client, prefix: str) -> dict[str, tuple[Any, ...]]:
     query = """
         SELECT event_id, symbol, sentiment_label, model, text, author_hash, sampled_weight
@@ -113,8 +120,8 @@ def test_posts_get_their_sentiment_without_a_key(social: Settings, sql: Client, 
     assert found["reddit:a1/BTC"][2] == "Bitcoin and $ETH to the moon, says [HANDLE] ([EMAIL])"
     assert found["reddit:a1/BTC"][3] not in ("", "joe")
     assert found["reddit:a2/SOL"][0] == "negative"
-    rejected = "SELECT raw FROM rejected_events WHERE topic = 'social_raw'"
-    assert [r[0] for r in sql.query(rejected).result_rows] == ["this is no post of [EMAIL]"]
+    rejected = "SELECT reason, startsWith(raw, 'sha256:') FROM rejected_events FINAL WHERE topic = 'social_raw'"
+    wait_for(lambda: sql.query(rejected).result_rows == [("not a JSON object", True)])  # the node's word, no text
     mentions = "SELECT symbol, sum(mentions) FROM dash_sentiment WHERE symbol != '' GROUP BY symbol ORDER BY symbol"
     assert sql.query(mentions).result_rows == [("BTC", 1), ("ETH", 1), ("SOL", 1)]
 
@@ -187,3 +194,15 @@ def test_an_embedded_post_has_its_vector(social: Settings, sql: Client, tmp_path
         feed(settings, lambda: len(rows(sql, "reddit:e")) == 2)
     query = "SELECT event_id, length(embedding) FROM social_embeddings FINAL"
     assert sql.query(query).result_rows == [("reddit:e1", 512)]
+
+
+def test_a_post_that_is_refused_goes_to_the_rejected_events_redacted(
+    social: Settings, sql: Client, tmp_path: Path
+) -> None:
+    with running(Server()) as server:
+        server.judge = lambda posts: Fault(refusal=True) if any("awful" in p["text"] for p in posts) else None
+        publish(social, post("reddit:f1", "awful $BNB post of joe@example.com"), post("reddit:f2", "good $BNB"))
+        settings = settings_of(social, tmp_path, openai_api_key=SecretStr("k"), openai_base_url=server.url)
+        feed(settings, lambda: len(rows(sql, "reddit:f")) == 1)
+    query = "SELECT raw FROM rejected_events FINAL WHERE reason = 'sentiment: refused'"
+    assert sql.query(query).result_rows == [("awful $BNB post of [EMAIL]",)]
