@@ -102,8 +102,8 @@ def find_source(client: Client, database: str, rollup: str) -> Source:
         if raw == rollup or raw not in live or "MergeTree" not in live[raw].engine:
             continue
         try:
-            time = _time(client, database, live[raw])
-            source = Source(rollup, view.name, raw, _time(client, database, live[rollup]), time, query)
+            time = time_column(client, database, live[raw])
+            source = Source(rollup, view.name, raw, time_column(client, database, live[rollup]), time, query)
             client.query(f"DESCRIBE TABLE ({source.select('1')})")
         except ClickHouseError as error:
             tried.append(f"{raw}: {str(error).partition('DB::Exception: ')[2][:120]}")
@@ -115,7 +115,7 @@ def find_source(client: Client, database: str, rollup: str) -> Source:
     raise MigrateError(f"no stored table has the columns that {view.name} reads from {trigger}\n  {detail}".rstrip())
 
 
-def _time(client: Client, database: str, table: Live) -> str:
+def time_column(client: Client, database: str, table: Live) -> str:
     """The time column a table is partitioned or sorted by. Raises MigrateError."""
     columns = table_columns(client, database, [table.name])[table.name]
     clause = table.definition().engine_clause

@@ -1,0 +1,95 @@
+"""`chctl backtest`: an edited rule over the node's history, beside what the live rule fired."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from chctl.backtest import clocked, duration
+from chctl.migrate import MigrateError, migrate
+from chctl.settings import PROJECT_DIR, Settings
+
+RULE = "views/alerts/alert_liquidity_drop_mv.sql"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real migrations and views, without the ends that read and write Kafka."""
+    folder = tmp_path_factory.mktemp("project")
+    ends = shutil.ignore_patterns("ingest", "to_kafka_*")
+    for part in ("migrations", "views"):
+        shutil.copytree(PROJECT_DIR / part, folder / part, ignore=ends if part == "views" else None)
+    return folder
+
+
+def fill(client: Client, hours: int, drops: tuple[int, ...]) -> None:
+    """A book a second up to now; `drops` are minutes ago at which the bids within 10 bps vanish for 30 s."""
+    now = int(time.time())
+    pulled = " OR ".join(f"(t >= {now - m * 60} AND t < {now - m * 60 + 30})" for m in drops) or "0"
+    for start in range(now - hours * 3600, now, 300):
+        client.command(
+            "INSERT INTO market_l2_landing (venue, symbol, update_type, window_start, event_time, last_seq,"
+            " price_scale, bid_ticks, bid_lots, ask_ticks, ask_lots, depth_bps, bid_depth, ask_depth)"
+            f" WITH {start} + number AS t SELECT 'test', 'BTCUSDT', 'delta', toDateTime64(t, 3, 'UTC'),"
+            " toDateTime64(t, 3, 'UTC'), t, 2, [6000000], [10], [6000100], [10], [5, 10, 25],"
+            f" if({pulled}, [0., 0., 1.], [5., 10., 25.]), [5., 10., 25.] FROM numbers(300) WHERE t < {now}"
+        )
+
+
+def run(settings: Settings, *arguments: str) -> Any:
+    """Run the command as a DBA does; its JSON."""
+    environment = os.environ | {
+        "CHCTL_PROJECT_DIR": str(settings.project_dir),
+        "CHCTL_CLICKHOUSE_URL": settings.clickhouse_url,
+        "CHCTL_CLICKHOUSE_DATABASE": settings.clickhouse_database,
+    }
+    command = [sys.executable, "-m", "cli", "backtest", str(settings.project_dir / RULE), "--json", *arguments]
+    done = subprocess.run(command, env=environment, cwd=PROJECT_DIR, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def started(alerts: list[dict[str, Any]]) -> list[str]:
+    return [a["alert_id"] for a in alerts if a["status"] == "firing"]
+
+
+def test_the_same_rule_finds_what_fired_live_and_what_was_too_old_to(
+    settings: Settings, client: Client, project: Path, tmp_path: Path
+) -> None:
+    settings = settings.model_copy(update={"project_dir": project})
+    migrate(settings)
+    client.command("SYSTEM RELOAD DICTIONARY alert_thresholds")
+    fill(client, 2, drops=(45, 30, 5))
+    tables = "SELECT name, total_rows FROM system.tables WHERE database = currentDatabase() ORDER BY name"
+    before = client.query(tables).result_rows
+
+    png = tmp_path / "plot.png"
+    result = run(settings, "--since", "1h", "--png", str(png))
+    assert len(started(result["live"])) == 1  # older events raise nothing: max_age_s
+    assert len(started(result["edited"])) == 3
+    assert set(started(result["live"])) < set(started(result["edited"]))  # the same situation is the same alert
+    assert [a["status"] for a in result["edited"]].count("resolved") == 3
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert run(settings, "--since", "1h", "--set", "persist_s=60")["edited"] == []
+    assert client.query(tables).result_rows == before
+
+
+def test_the_wall_clock_becomes_the_clock_of_the_block() -> None:
+    text = clocked("SELECT now() - 1, now64(3), 'now()', nowhere FROM t")
+    assert text.count("backtest_clock") == 2
+    assert "'now()', nowhere" in text
+
+
+def test_a_duration_that_is_none_says_how_to_write_one() -> None:
+    assert duration("90m").total_seconds() == 5400
+    with pytest.raises(MigrateError, match="write 30s, 90m, 24h or 7d"):
+        duration("soon")
