@@ -73,6 +73,45 @@ def node(
     run.leave()
 
 
+@app.command()
+def demo(
+    seconds: Annotated[float, typer.Option("--for", help="Seconds to feed; 0 plays a recording to its end.")] = 55,
+    capture: Annotated[Path | None, typer.Option(help="Play this recording instead of the simulated venue.")] = None,
+    venue: Annotated[str, typer.Option(help="Whose recording it is.")] = "binance",
+    symbol: Annotated[str, typer.Option(help="Book of an inline REST snapshot in the recording.")] = "BTCUSDT",
+    speed: Annotated[str, typer.Option(help="Pace: 1 as recorded, N times as fast, or max.")] = "1",
+    incident_at: Annotated[
+        float | None, typer.Option(help="Write over the recording: depth pulled for 5 s, this many seconds in.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the simulated venue; the same seed is the same market.")] = 1,
+    json_: Annotated[bool, typer.Option("--json", help="The ledger as one JSON object on stdout.")] = False,
+) -> None:
+    """Show the whole path on this machine: feed, Kafka, SQL, rollups, an alert, a signed webhook.
+
+    Starts a node and a broker of its own in a temporary folder, streams a market through them, and ends with a ledger.
+    Exit code 0 only if the ledger balances. With a recording:
+
+        chctl demo --capture capture.jsonl.gz --speed max --for 0 --incident-at 120
+    """
+    import json
+
+    from rich.console import Console
+
+    from chctl.demo import run
+
+    pace = 0.0 if speed == "max" else float(speed)
+    options = run.Options(seconds, capture, venue, symbol, pace, incident_at, seed)
+    try:
+        ledger = run.run(options, Console(stderr=json_))
+    except (ValueError, RuntimeError, OSError) as error:
+        raise _fail(error) from None
+    if json_:
+        typer.echo(json.dumps(ledger.to_dict()))
+    else:
+        Console().print(ledger.table())
+    raise typer.Exit(0 if ledger.balances else 1)
+
+
 # --- topics and contracts ---------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,11 @@ from chctl.settings import Settings
 
 def client_config(s: Settings) -> dict[str, Any]:
     """Connection and security of the broker in the settings; secrets stay in memory."""
-    config: dict[str, Any] = {"bootstrap.servers": s.kafka_brokers, "security.protocol": s.kafka_security_protocol}
+    config: dict[str, Any] = {
+        "bootstrap.servers": s.kafka_brokers,
+        "security.protocol": s.kafka_security_protocol,
+        "log_level": 2,  # errors come back as exceptions and callbacks; librdkafka's own lines on stderr repeat them
+    }
     if s.kafka_ca:
         config["ssl.ca.location"] = str(s.kafka_ca)
     if s.kafka_security_protocol.startswith("SASL"):
