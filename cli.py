@@ -59,7 +59,7 @@ def node(
     from chctl.node.engine import FolderLocked
     from chctl.settings import settings
 
-    logs.configure(settings())
+    logs.configure(settings(), "chctl-node")
     folder = data_dir or settings().data_dir
     if discard_broker:
         typer.echo("broker ended" if broker.stop(folder.resolve()) else "no broker on this folder", err=True)
@@ -441,7 +441,7 @@ def beacon() -> None:
     from chctl.settings import settings
     from feeders import beacon as gateway
 
-    logs.configure(settings())
+    logs.configure(settings(), "chctl-feed-beacon")
     try:
         gateway.run(settings())
     except (ValueError, OSError) as error:
@@ -467,7 +467,7 @@ def feed_collect(
     from feeders.runtime import Stop
 
     s = settings()
-    logs.configure(s)
+    logs.configure(s, "chctl-feed-collect")
     try:
         asyncio.run(run_collect(s, source, stop=Stop().install(), polls=polls or None))
     except SetupError as error:
@@ -496,7 +496,7 @@ def feed_social(
     from feeders.social import run_social
 
     s = settings()
-    logs.configure(s)
+    logs.configure(s, "chctl-feed-social")
     try:
         asyncio.run(run_social(s, stop=Stop().install(), until_idle=until_idle or None))
     except MisconfiguredError as error:
@@ -527,7 +527,7 @@ def feed_market(
     from feeders.runtime import PublishError
 
     s = settings()
-    logs.configure(s)
+    logs.configure(s, "chctl-feed-market")
     chosen = [symbol for symbol in (symbols or s.market_symbols).split(",") if symbol]
     if not (venue or s.market_venue) or not (chosen or replay):
         typer.echo(

@@ -10,8 +10,11 @@ import structlog
 from chctl.settings import Settings
 
 
-def configure(s: Settings) -> None:
-    """Set structlog up once for this process; data stays on stdout."""
+def configure(s: Settings, service: str = "chctl") -> None:
+    """Set structlog up once for this process; data stays on stdout.
+
+    Where CHCTL_OTLP_ENDPOINT is set, metrics, traces and logs of the process are sent there too, as `service`.
+    """
     console = s.log_format == "console" or (s.log_format == "auto" and sys.stderr.isatty())
     renderer: structlog.types.Processor = (
         structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
@@ -28,3 +31,7 @@ def configure(s: Settings) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    if s.otlp_endpoint:
+        from chctl import telemetry  # half a second of imports that only its users pay for
+
+        telemetry.start(s, service)

@@ -21,7 +21,6 @@ from prometheus_client import Gauge
 
 from chctl import clickhouse, logs
 from chctl.settings import Settings
-from feeders import telemetry
 from feeders.alerting.enrichment import Accounts, MongoAccounts
 from feeders.alerting.lease import Lease
 from feeders.alerting.outbox import Recorder
@@ -147,10 +146,5 @@ async def serve(s: Settings, routing: Routing) -> None:
 
 def main(s: Settings, routing: Routing) -> None:
     """The process behind `chctl feed alerts`."""
-    logs.configure(s)
-    sending = telemetry.start(s, "chctl-feed-alerts")
-    try:
-        asyncio.run(serve(s, routing))
-    finally:
-        if sending:
-            sending.stop()
+    logs.configure(s, "chctl-feed-alerts")
+    asyncio.run(serve(s, routing))

@@ -16,6 +16,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from chctl import clickhouse, kafka
 from chctl.settings import Settings
+from chctl.telemetry import alert_context, tracer
 from feeders.alerting.dispatch import Lane, Policy, rows
 from feeders.alerting.enrichment import Accounts
 from feeders.alerting.model import Alert, Attempt, Page, Result, RuleInfo
@@ -25,7 +26,6 @@ from feeders.alerting.silences import Silence, silenced
 from feeders.alerting.storms import Storms
 from feeders.alerting.topic import Batch, TopicReader
 from feeders.channels import Channel
-from feeders.telemetry import alert_context, tracer
 
 log = structlog.get_logger()
 

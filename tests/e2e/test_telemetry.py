@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -13,8 +14,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.responses import Response
 
+from chctl.node.run import NodeProcess
 from chctl.settings import Settings
-from feeders.telemetry import otlp_metrics, trace_id
+from chctl.telemetry import otlp_metrics, trace_id
 from tests.e2e.alert_kit import create_tables, deliveries, raise_alerts, start_feeder, wait_for
 from tests.receiver import Got, Receiver
 
@@ -98,6 +100,21 @@ def test_an_alert_is_one_trace_from_its_source_to_its_channel(
     keys = {got.headers.get("authorization") for got in receiver.got if got.path.startswith("/v1/")}
     assert keys == {"s3cret"}
     assert not feeder.said("s3cret")
+
+
+def test_the_node_exports_too_and_a_collector_that_is_away_does_not_hold_it_up(
+    fresh_node: Callable[..., NodeProcess], receiver: Receiver
+) -> None:
+    endpoint = {"CHCTL_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver.port}", "CHCTL_OTLP_INTERVAL_S": "0.3"}
+    node = fresh_node(environment=endpoint)
+    wait_for(lambda: bodies(receiver, "/v1/metrics"))
+    sent = ExportMetricsServiceRequest.FromString(bodies(receiver, "/v1/metrics")[-1]).resource_metrics[0]
+    assert {a.key: a.value.string_value for a in sent.resource.attributes}["service.name"] == "chctl-node"
+    assert "process_resident_memory_bytes" in {metric.name for metric in sent.scope_metrics[0].metrics}
+    receiver.stop()
+    started = time.monotonic()
+    assert node.stop(timeout=15) == 0
+    assert time.monotonic() - started < 10
 
 
 def test_prometheus_metrics_keep_their_meaning_as_otlp() -> None:

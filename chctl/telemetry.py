@@ -6,8 +6,10 @@ process is measured in one place only. Logs are the structlog events, traces the
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Iterator, MutableMapping, Sequence
@@ -44,6 +46,9 @@ from prometheus_client.registry import CollectorRegistry
 
 from chctl.settings import Settings
 
+#: Seconds for one batch, retries included: a collector that is away must not hold up the end of a process.
+TIMEOUT = 2.0
+
 _SCOPE = InstrumentationScope("chctl")
 _SEVERITY = {
     "debug": SeverityNumber.DEBUG,
@@ -64,20 +69,25 @@ class Telemetry:
         self._resource = Resource.create({"service.name": service, "service.namespace": "chctl"})
         self._tracers = TracerProvider(resource=self._resource)
         self._tracers.add_span_processor(
-            BatchSpanProcessor(OTLPSpanExporter(f"{endpoint}/v1/traces", headers=headers), schedule_delay_millis=500)
+            BatchSpanProcessor(
+                OTLPSpanExporter(f"{endpoint}/v1/traces", headers=headers, timeout=TIMEOUT), schedule_delay_millis=500
+            )
         )
         self._loggers = LoggerProvider(resource=self._resource)
         self._loggers.add_log_record_processor(
-            BatchLogRecordProcessor(OTLPLogExporter(f"{endpoint}/v1/logs", headers=headers), schedule_delay_millis=500)
+            BatchLogRecordProcessor(
+                OTLPLogExporter(f"{endpoint}/v1/logs", headers=headers, timeout=TIMEOUT), schedule_delay_millis=500
+            )
         )
         self._logger = self._loggers.get_logger("chctl")
-        self._metrics = OTLPMetricExporter(f"{endpoint}/v1/metrics", headers=headers)
+        self._metrics = OTLPMetricExporter(f"{endpoint}/v1/metrics", headers=headers, timeout=TIMEOUT)
         self._stop = threading.Event()
         self._started = time.time_ns()
         self._thread = threading.Thread(target=self._report, args=(s.otlp_interval_s,), name="otlp", daemon=True)
 
     def start(self) -> Telemetry:
         """Send from now on: spans of this process, events of structlog, metrics every CHCTL_OTLP_INTERVAL_S."""
+        logging.getLogger("opentelemetry").setLevel(logging.ERROR)  # a batch that is lost, not each retry
         trace.set_tracer_provider(self._tracers)
         processors = structlog.get_config()["processors"]
         structlog.configure(processors=[*processors[:-1], self._on_event, processors[-1]])
@@ -117,9 +127,9 @@ class Telemetry:
         self._metrics.export(MetricsData(resource_metrics=[data]))
 
 
-def start(s: Settings, service: str) -> Telemetry | None:
-    """Telemetry of this process, sending; None where no endpoint is set. Call after chctl.logs.configure."""
-    return Telemetry(s, service).start() if s.otlp_endpoint else None
+def start(s: Settings, service: str) -> None:
+    """Send from now on until the process ends, then what is left. Called by chctl.logs.configure."""
+    atexit.register(Telemetry(s, service).start().stop)
 
 
 def tracer() -> trace.Tracer:
