@@ -480,6 +480,10 @@ def feed_social(
     until_idle: Annotated[
         float, typer.Option(help="End after so many seconds without a post; 0 runs until stopped.")
     ] = 0.0,
+    backfill: Annotated[
+        bool,
+        typer.Option("--backfill", help="Rate all that social_raw holds by the Batch API, at half the price; end."),
+    ] = False,
 ) -> None:
     """Rate the sentiment of posts: social_raw in, social_processed out, without personal data, within a budget.
 
@@ -493,12 +497,15 @@ def feed_social(
     from chctl.settings import settings
     from feeders.analysis.faults import MisconfiguredError
     from feeders.runtime import Stop
-    from feeders.social import run_social
+    from feeders.social import run_backfill, run_social
 
     s = settings()
     logs.configure(s, "chctl-feed-social")
     try:
-        asyncio.run(run_social(s, stop=Stop().install(), until_idle=until_idle or None))
+        if backfill:
+            asyncio.run(run_backfill(s, stop=Stop().install()))
+        else:
+            asyncio.run(run_social(s, stop=Stop().install(), until_idle=until_idle or None))
     except MisconfiguredError as error:
         typer.echo(f"chctl feed social: {error}", err=True)
         raise typer.Exit(78) from None  # EX_CONFIG: no restart helps

@@ -118,6 +118,7 @@ class Settings(BaseSettings):
     social_request_tokens: int = Field(default=6000, gt=0, description="Input tokens of one request at most.")
     social_concurrency: int = Field(default=4, gt=0, description="Requests of one process at a time.")
     social_timeout_s: float = Field(default=60.0, gt=0, description="One request to the provider.")
+    social_batch_poll_s: float = Field(default=30.0, gt=0, description="Between two looks at a batch of a backfill.")
     social_embed_top: int = Field(default=0, ge=0, description="Texts of a window to embed, by engagement; 0: none.")
     social_embedding_model: str = "text-embedding-3-small"
     social_embedding_dimensions: int = Field(default=512, gt=0, description="As in the vector index of the table.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -24,13 +24,16 @@ from prometheus_client import Counter, Histogram
 from chctl import clickhouse
 from chctl.contracts import load_all
 from chctl.settings import Settings
+from feeders.analysis.backfill import Backfill
+from feeders.analysis.faults import MisconfiguredError
 from feeders.analysis.ledger import Ledger, Limits
-from feeders.analysis.model import Answer, Origin, Post
+from feeders.analysis.model import Answer, Origin, Post, Question
 from feeders.analysis.openai_provider import OpenAIProvider, Options, Prices, ProviderStoppedError
 from feeders.analysis.pipeline import Lookup, Pipeline
 from feeders.analysis.posts import read_post
 from feeders.analysis.redaction import author_key
 from feeders.analysis.symbols import SymbolFinder, load_aliases
+from feeders.analysis.tokens import count
 from feeders.analysis.vectors import open_milvus
 from feeders.runtime import Publisher, Reader, Stop, Supervisor, serve_metrics
 
@@ -38,6 +41,7 @@ log = structlog.get_logger()
 
 RAW, PROCESSED = "social_raw", "social_processed"
 GROUP = "chctl.social.social_raw"
+BACKFILL_GROUP = "chctl.social_backfill.social_raw"
 
 WINDOW = Histogram(
     "chctl_social_window_seconds", "From the last post of a window to its rows on the broker.",
@@ -333,7 +337,12 @@ def key_of(s: Settings) -> bytes:
 
 
 async def run_social(
-    s: Settings, *, stop: Stop | None = None, until_idle: float | None = None, kafka: dict[str, Any] | None = None
+    s: Settings,
+    *,
+    stop: Stop | None = None,
+    until_idle: float | None = None,
+    kafka: dict[str, Any] | None = None,
+    group: str = GROUP,
 ) -> Report:
     """Run the feeder as the settings say, until stopped. Waits for `symbol_aliases`: run `chctl migrate` first.
 
@@ -363,7 +372,7 @@ async def run_social(
     pipeline = Pipeline(ledger, provider, lookup_in(client), vectors, s.social_embed_top if provider else 0)
     publisher = Publisher(s)
     contract = next(c for c in load_all(s.project_dir / "contracts") if c.topic == RAW)
-    reader = SocialReader(s, GROUP, [RAW], config=kafka)
+    reader = SocialReader(s, group, [RAW], config=kafka)
     feeder = SocialFeeder(
         reader, publisher, pipeline, key_of(s), contract.line_reasons, symbols.find, reject_into(client),
         s.social_batch_items, s.social_batch_seconds, stop, supervisor, until_idle=until_idle,
@@ -379,3 +388,76 @@ async def run_social(
         close_metrics()
         for c in opened:
             c.close()
+
+
+async def run_backfill(
+    s: Settings, *, stop: Stop | None = None, idle_seconds: float = 10.0, kafka: dict[str, Any] | None = None
+) -> Report:
+    """Rate everything that social_raw still holds, by the Batch API, then publish it; ends by itself.
+
+    Reads the topic twice, in a group of its own: once for the texts nobody has rated, once for the rows. What the
+    batches left open is asked live. Stopped or killed, the next run waits for the batches that were paid for.
+    Raises MisconfiguredError without a key.
+    """
+    stop = stop or Stop()
+    ledger = ledger_of(s)
+    provider = provider_of(s, ledger)
+    if provider is None:
+        raise MisconfiguredError("a backfill needs a model: set CHCTL_OPENAI_API_KEY")
+    contract = next(c for c in load_all(s.project_dir / "contracts") if c.topic == RAW)
+    backfill = Backfill(provider, provider.client, ledger, poll_seconds=s.social_batch_poll_s)
+    with clickhouse.connect(s) as client:
+        lookup = lookup_in(lambda: client)
+        await backfill.finish(stop)
+        reader = SocialReader(s, BACKFILL_GROUP, [RAW], config=kafka)
+        try:
+            async for questions in _unrated(
+                reader, contract.line_reasons, ledger, lookup, provider.model, idle_seconds
+            ):
+                if stop():
+                    break
+                await backfill.submit(questions)
+        finally:
+            reader.close()  # nothing was committed: the second reading starts at the same place
+        await backfill.finish(stop)
+    ledger.close()
+    return await run_social(s, stop=stop, until_idle=idle_seconds, kafka=kafka, group=BACKFILL_GROUP)
+
+
+async def _unrated(
+    reader: SocialReader,
+    check: Callable[[bytes], list[str]],
+    ledger: Ledger,
+    lookup: Lookup,
+    model: str,
+    idle_seconds: float,
+    size: int = 20_000,
+) -> AsyncIterator[list[Question]]:
+    """The distinct texts in the topic without an answer, in lots, until nothing has come for a while."""
+    texts: dict[int, str] = {}
+    seen: set[int] = set()
+    last = time.monotonic()
+    while time.monotonic() - last < idle_seconds:
+        for message in await asyncio.to_thread(reader.read, 1000, 0.5):
+            last = time.monotonic()
+            for line in (message.value() or b"").splitlines():
+                if line.strip() and not check(line):
+                    post = read_post(line, Origin(RAW, 0, 0), b"unused", lambda _: [])
+                    if post.text_hash not in seen:
+                        seen.add(post.text_hash)
+                        texts[post.text_hash] = post.text
+        if len(texts) >= size:
+            yield _open_questions(texts, ledger, lookup, model)
+            texts = {}
+    if texts:
+        yield _open_questions(texts, ledger, lookup, model)
+
+
+def _open_questions(texts: dict[int, str], ledger: Ledger, lookup: Lookup, model: str) -> list[Question]:
+    known = set(ledger.answers(texts, model))
+    missing = [k for k in texts if k not in known]
+    for first in range(0, len(missing), 1000):
+        found = lookup(missing[first : first + 1000], model)
+        ledger.remember(found)
+        known |= found.keys()
+    return [Question(k, text, count(text)) for k, text in texts.items() if k not in known]

@@ -115,6 +115,7 @@ class Server:
                 Route("/v1/files", self._upload, methods=["POST"]),
                 Route("/v1/files/{file}/content", self._content),
                 Route("/v1/batches", self._batch, methods=["POST"]),
+                Route("/v1/batches", self._batch_list),
                 Route("/v1/batches/{batch}", self._batch_state),
             ]
         )
@@ -210,6 +211,9 @@ class Server:
             "completion_window": "24h", "status": "validating", "created_at": 1, "output_file_id": None, "polls": 0,
         }  # fmt: skip
         return _json(self.batches[name])
+
+    async def _batch_list(self, _request: Request) -> Response:
+        return _json({"object": "list", "data": list(self.batches.values()), "has_more": False})
 
     async def _batch_state(self, request: Request) -> Response:
         batch = self.batches[request.path_params["batch"]]

@@ -126,10 +126,17 @@ class Ledger:
         tokens: int,
         answers: Mapping[int, Answer] | None = None,
         vectors: Mapping[int, tuple[str, list[float]]] | None = None,
+        *,
+        batch: str = "",
     ) -> None:
-        """Replace a reservation by what the request really cost, and keep what it brought, in one step."""
+        """Replace a reservation by what the request really cost, and keep what it brought, in one step.
+
+        `batch` ends that batch in the same step; one that is not on record has been settled before.
+        """
         now = self._clock()
         with _transaction(self._db):
+            if batch and not self._db.execute("DELETE FROM batches WHERE id = ?", (batch,)).rowcount:
+                return
             self._add(reservation.day, usd - reservation.usd, tokens - reservation.tokens, 0)
             self._db.execute("UPDATE recent SET tokens = ? WHERE id = ?", (tokens, reservation.recent_id))
             self._keep(answers or {}, now)
@@ -250,10 +257,10 @@ class Ledger:
         rows = self._db.execute("SELECT id, items, day, usd FROM batches ORDER BY at").fetchall()
         return [(i, items, Reservation(day, -1, usd, 0)) for i, items, day, usd in rows]
 
-    def batch_done(self, batch_id: str) -> None:
-        """Its answers are kept."""
+    def batch_renamed(self, old: str, new: str) -> None:
+        """The batch has come into being and has an id."""
         with _transaction(self._db):
-            self._db.execute("DELETE FROM batches WHERE id = ?", (batch_id,))
+            self._db.execute("UPDATE batches SET id = ? WHERE id = ?", (new, old))
 
 
 class _transaction:

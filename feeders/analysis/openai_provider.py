@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, TypeVar
@@ -62,6 +62,9 @@ class _Item(msgspec.Struct):
 class _Usage(msgspec.Struct):
     input_tokens: int
     output_tokens: int
+
+    def cost(self, prices: Prices) -> float:
+        return prices.of(self.input_tokens, self.output_tokens)
 
 
 class _Response(msgspec.Struct):
@@ -136,7 +139,7 @@ class OpenAIProvider:
     ) -> None:
         if client.max_retries:
             raise ValueError("give the client max_retries=0: repeating is decided here, where the budget is known")
-        self._client = client
+        self.client = client
         self._ledger = ledger
         self.options = options
         self._slots = asyncio.Semaphore(options.concurrency)
@@ -211,9 +214,7 @@ class OpenAIProvider:
         """One paid request, repeated through what passes; answers and faults by key, or why there are none."""
         request = framing.frame(batch, controls=len(batch) > 1)
         usd, tokens = self.cost_bound(batch)
-        result = await self._paid(
-            usd, tokens, "rate", lambda: self._create(request.message, self._output_limit(len(batch)))
-        )
+        result = await self._paid(usd, tokens, "rate", lambda: self._create(request.message, len(batch)))
         if isinstance(result, (Fault, Refusal)):
             if isinstance(result, Fault) and result.kind == Kind.UNKNOWN and len(batch) == 1:
                 await self._probe(result)
@@ -225,16 +226,20 @@ class OpenAIProvider:
         self._account(response.usage or _Usage(used, 0), cost)
         return answers, faults
 
-    async def _create(self, message: str, output_limit: int) -> _Response:
-        raw = await self._client.responses.with_raw_response.create(
-            model=self.options.model,
-            instructions=framing.INSTRUCTIONS,
-            input=message,
-            text=framing.TEXT_FORMAT,
-            temperature=0,
-            max_output_tokens=output_limit,
-            store=False,  # the provider need not keep posts
-        )
+    def body(self, message: str, items: int) -> dict[str, Any]:
+        """The body of a request to the Responses API."""
+        return {
+            "model": self.options.model,
+            "instructions": framing.INSTRUCTIONS,
+            "input": message,
+            "text": framing.TEXT_FORMAT,
+            "temperature": 0,
+            "max_output_tokens": self._output_limit(items),
+            "store": False,  # the provider need not keep posts
+        }
+
+    async def _create(self, message: str, items: int) -> _Response:
+        raw = await self.client.responses.with_raw_response.create(**self.body(message, items))
         response = _decode(raw.http_response.content, _Response)
         if response.status == "failed":
             raise _FailedError(str((response.error or {}).get("code")))
@@ -243,31 +248,18 @@ class OpenAIProvider:
     def _read(
         self, response: _Response, request: framing.Request, batch: list[Question]
     ) -> tuple[dict[int, Answer], dict[int, str], float, int]:
-        usage = response.usage
         usd, tokens = self.cost_bound(batch)  # a server that tells no usage is taken at the bound
-        if usage:
-            usd = self.options.prices.of(usage.input_tokens, usage.output_tokens)
-            tokens = usage.input_tokens + usage.output_tokens
-        if any(part.type == "refusal" for part in response.parts()):
-            return {}, {q.key: "refused" for q in batch}, usd, tokens
-        truncated = response.status == "incomplete"
-        output = "".join(part.text for part in response.parts() if part.type == "output_text")
-        reading = framing.read(output, request, truncated=truncated)
-        if reading.strangers:
-            FAULTS.labels("extra").inc(reading.strangers)
-        share = usd / len(batch)
-        sizes = {q.key: q.tokens for q in batch}
-        answers = {
-            key: Answer(score, label_of(score, NEUTRAL), confidence, self.model, sizes[key], share)
-            for key, (score, confidence) in reading.scores.items()
-        }
-        return answers, reading.faults, usd, tokens
+        if response.usage:
+            usd = response.usage.cost(self.options.prices)
+            tokens = response.usage.input_tokens + response.usage.output_tokens
+        answers, faults = _answers(response, request, {q.key: q.tokens for q in batch}, self.model, usd)
+        return answers, faults, usd, tokens
 
     async def _probe(self, fault: Fault) -> None:
         """An item alone met an error without a culprit: if a harmless request meets it too, the setup is at fault."""
         request = framing.frame([], controls=True)
         usd, tokens = self.cost_bound([])
-        result = await self._paid(usd, tokens, "probe", lambda: self._create(request.message, self._output_limit(0)))
+        result = await self._paid(usd, tokens, "probe", lambda: self._create(request.message, 0))
         if isinstance(result, Fault):
             raise MisconfiguredError(
                 f"the provider refuses every request ({fault.code}): check CHCTL_SOCIAL_MODEL and CHCTL_OPENAI_BASE_URL"
@@ -292,7 +284,7 @@ class OpenAIProvider:
         usd = tokens * self.options.prices.embedding / 1e6
 
         async def create() -> list[list[float]]:
-            raw = await self._client.embeddings.with_raw_response.create(
+            raw = await self.client.embeddings.with_raw_response.create(
                 model=self.options.embedding_model,
                 input=[texts[k] or " " for k in keys],
                 dimensions=self.options.embedding_dimensions,
@@ -409,6 +401,36 @@ class OpenAIProvider:
         TOKENS.labels("output").inc(usage.output_tokens)
         SPEND.inc(usd)
         SPENT_TODAY.set(self._ledger.spent()[0])
+
+
+def _answers(
+    response: _Response, request: framing.Request, tokens: Mapping[int, int], model: str, usd: float
+) -> tuple[dict[int, Answer], dict[int, str]]:
+    """Answers, and the reasons of what was left open, by key; `tokens` by key, of every item that was asked."""
+    if any(part.type == "refusal" for part in response.parts()):
+        return {}, dict.fromkeys(tokens, "refused")
+    output = "".join(part.text for part in response.parts() if part.type == "output_text")
+    reading = framing.read(output, request, truncated=response.status == "incomplete")
+    if reading.strangers:
+        FAULTS.labels("extra").inc(reading.strangers)
+    answers = {
+        key: Answer(score, label_of(score, NEUTRAL), confidence, model, tokens[key], usd / len(tokens))
+        for key, (score, confidence) in reading.scores.items()
+    }
+    return answers, reading.faults
+
+
+def read_body(
+    body: bytes, request: framing.Request, tokens: Mapping[int, int], options: Options, *, price: float = 1.0
+) -> tuple[dict[int, Answer], float]:
+    """Answers in the body of a response that a batch brought, and what they cost at that share of the price."""
+    try:
+        response = _decode(body, _Response)
+    except ValueError:
+        return {}, 0.0
+    usd = response.usage.cost(options.prices) * price if response.usage else 0.0
+    answers, _ = _answers(response, request, tokens, options.model, usd)
+    return answers, usd
 
 
 async def _all(*coroutines: Any) -> list[Any]:

@@ -22,7 +22,7 @@ from chctl.node.run import start_process
 from chctl.settings import Settings
 from feeders.analysis import lexicon
 from feeders.runtime import Stop
-from feeders.social import Report, run_social
+from feeders.social import Report, run_backfill, run_social
 from tests.openai_server import Fault, Server, running
 
 
@@ -206,3 +206,19 @@ def test_a_post_that_is_refused_goes_to_the_rejected_events_redacted(
         feed(settings, lambda: len(rows(sql, "reddit:f")) == 1)
     query = "SELECT raw FROM rejected_events FINAL WHERE reason = 'sentiment: refused'"
     assert sql.query(query).result_rows == [("awful $BNB post of [EMAIL]",)]
+
+
+def test_a_backfill_rates_by_batch_what_the_lexicon_had_rated(social: Settings, sql: Client, tmp_path: Path) -> None:
+    publish(social, *(post(f"reddit:g{i}", f"good $AAVE number {i}") for i in range(20)))
+    feed(settings_of(social, tmp_path), lambda: len(rows(sql, "reddit:g")) == 20)
+    assert {r[1] for r in rows(sql, "reddit:g").values()} == {lexicon.MODEL}
+    with running(Server()) as server:
+        settings = settings_of(
+            social, tmp_path, openai_api_key=SecretStr("k"), openai_base_url=server.url, social_batch_poll_s=0.1
+        )
+        asyncio.run(run_backfill(settings, idle_seconds=3, kafka=KAFKA))
+        assert len(server.batches) == 1
+        assert not any("AAVE" in text for texts in server.texts for text in texts)
+    wait_for(lambda: {r[1] for r in rows(sql, "reddit:g").values()} == {"gpt-4o-mini"})
+    mentions = "SELECT sum(mentions) FROM dash_sentiment WHERE symbol = 'AAVE'"
+    assert sql.query(mentions).result_rows == [(20,)]
