@@ -404,15 +404,28 @@ def test_a_result_of_half_a_gigabyte_is_streamed(http: httpx.Client, node: NodeP
     assert _memory(node.pid, "VmHWM") - before < 250_000_000
 
 
+def wait_until_running(http: httpx.Client, mark: str, count: int) -> None:
+    """Wait until so many statements that hold `mark` run."""
+    running = f"SELECT count() FROM system.processes WHERE query LIKE '%{mark}%' AND query NOT LIKE '%processes%'"
+    deadline = time.monotonic() + 40
+    while run(http, running) != f"{count}\n":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_a_slow_query_does_not_hold_up_a_fast_one(http: httpx.Client) -> None:
-    slow = threading.Thread(
-        target=run, args=(http, "SELECT sleepEachRow(0.5) FROM numbers(6) SETTINGS max_block_size = 1")
-    )
+    mark = f"slow_{time.monotonic_ns()}"
+    query = f"SELECT sleepEachRow(0.5) FROM numbers(200) /* {mark} */ SETTINGS max_block_size = 1"
+    answers: list[httpx.Response] = []
+    slow = threading.Thread(target=lambda: answers.append(httpx.post(http.base_url, content=query, timeout=100)))
     slow.start()
+    wait_until_running(http, mark, 1)
     for _ in range(20):
         assert run(http, "SELECT 1") == "1\n"
-    assert slow.is_alive()
+    assert answers == []
+    run(http, f"KILL QUERY WHERE query LIKE '%{mark}%' AND query NOT LIKE 'KILL%' SYNC")
     slow.join()
+    assert answers[0].headers["X-ClickHouse-Exception-Code"] == "394"
 
 
 def test_many_clients_at_once_get_each_its_own_answer(node: NodeProcess) -> None:
@@ -440,18 +453,10 @@ def test_a_client_that_goes_away_ends_its_query(http: httpx.Client, node: NodePr
     mark = f"gone_{time.monotonic_ns()}"
     address = urlsplit(node.url)
     body = f"{query} /* {mark} */ SETTINGS max_threads = 1"
-    running = f"SELECT count() FROM system.processes WHERE query LIKE '%{mark}%' AND query NOT LIKE '%processes%'"
-
-    def wait_for(count: str) -> None:
-        deadline = time.monotonic() + 15
-        while run(http, running) != count:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
     with socket.create_connection((address.hostname or "", address.port or 0)) as raw:
         raw.sendall(f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
-        wait_for("1\n")
-    wait_for("0\n")
+        wait_until_running(http, mark, 1)
+    wait_until_running(http, mark, 0)
 
 
 # --- who may ask
