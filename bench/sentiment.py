@@ -13,10 +13,12 @@ The tweets (`sentiment/vader_tweets.tsv`: id, mean rating in [-4, 4], text) are 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +63,32 @@ def lexicon() -> Provider:
     return lambda texts: ([analyser.score(redact(t)).score for t in texts], 0.0)
 
 
+def openai_provider() -> Provider:
+    """The model of the settings, through the feeder's own provider; the cap of a day holds here too."""
+    from chctl.settings import settings
+    from feeders.analysis.ledger import Ledger, Limits
+    from feeders.analysis.model import Question
+    from feeders.analysis.text import text_hash
+    from feeders.analysis.tokens import count
+    from feeders.social import provider_of
+
+    s = settings()
+
+    def rate(texts: list[str]) -> tuple[list[float | None], float]:
+        clean = [redact(t) for t in texts]
+        with tempfile.TemporaryDirectory() as folder:
+            ledger = Ledger(Path(folder) / "bench.sqlite3", Limits(s.social_usd_per_day, s.social_tokens_per_minute))
+            provider = provider_of(s, ledger)
+            if provider is None:
+                raise SystemExit("set CHCTL_OPENAI_API_KEY (any text for a local server)")
+            questions = {text_hash(t): Question(text_hash(t), t, count(t)) for t in clean}
+            rated = asyncio.run(provider.rate(list(questions.values())))
+            cost = ledger.spent()[0]
+        return [a.score if (a := rated.answers.get(text_hash(t))) else None for t in clean], cost
+
+    return rate
+
+
 def evaluate(provider: Provider, rated: list[tuple[float, str]]) -> dict[str, float]:
     """Pearson's r, 3-class accuracy, cost in USD, items a second and the share answered."""
     started = time.perf_counter()
@@ -86,8 +114,6 @@ def main() -> None:
     args = parser.parse_args()
     providers: dict[str, Provider] = {"plain VADER": plain_vader()}
     if args.provider == "openai":
-        from bench_openai import openai_provider
-
         providers["openai"] = openai_provider()
     else:
         providers["lexicon"] = lexicon()
