@@ -44,12 +44,16 @@ INT64_MAX = 2**63 - 1
 UINT64_MAX = 2**64 - 1
 #: Elements of integer arrays have at most 18 digits, so that a pattern over the raw text can tell that they fit Int64.
 ARRAY_INT_MAX = 10**18 - 1
+#: A float below it is written with all its digits, so that text shows whether it is whole.
+WHOLE_FLOAT_LIMIT = 1e21
 _INT_BOUNDS: dict[str, tuple[int, int]] = {
     "uint8": (0, 2**8 - 1),
     "uint16": (0, 2**16 - 1),
     "uint32": (0, 2**32 - 1),
     "uint64": (0, UINT64_MAX),
     "int64": (-(2**63), INT64_MAX),
+    "timestamp_ms": (-(2**63), INT64_MAX),
+    "timestamp_us": (-(2**63), INT64_MAX),
 }
 #: Longest field name quoted in a reason, in characters.
 NAME_LIMIT = 64
@@ -203,7 +207,7 @@ class Contract(msgspec.Struct, forbid_unknown_fields=True, frozen=True, dict=Tru
         The first reason is the one that the SQL writes to rejected_events. `now_ms` (default: the clock) bounds
         timestamps: from 2009 to one day ahead.
         """
-        if not isinstance(row, dict) or not row or not _encodable(row):
+        if not isinstance(row, dict) or not _encodable(row):
             return [NOT_AN_OBJECT]
         latest = (int(time.time() * 1000) if now_ms is None else now_ms) + DAY_MS
         found = []
@@ -243,9 +247,7 @@ class Contract(msgspec.Struct, forbid_unknown_fields=True, frozen=True, dict=Tru
         except (ValueError, RecursionError):
             return [NOT_AN_OBJECT]
         found = self.reasons(row, now_ms=now_ms)
-        if duplicate and found != [NOT_AN_OBJECT]:
-            found.append(DUPLICATE_FIELD)
-        return found
+        return [DUPLICATE_FIELD] if duplicate and found != [NOT_AN_OBJECT] else found
 
 
 def encode(row: dict[str, Any]) -> str:
@@ -324,12 +326,14 @@ def _check(field: Field) -> Callable[[Any], str | None]:
         return None if isinstance(value, bool) else wrong
 
     def integer(value: Any) -> str | None:
-        if not _is_int(value) or (value > INT64_MAX and field.type != "uint64"):
+        if isinstance(value, float) and value.is_integer() and abs(value) < WHOLE_FLOAT_LIMIT:
+            value = int(value)  # JSON knows no integers: 5.0 is 5
+        if not _is_int(value):
             return wrong
         return "out of bounds" if out_of_bounds(value) else None
 
     def number(value: Any) -> str | None:
-        if isinstance(value, bool) or not isinstance(value, int | float) or (_is_int(value) and value > INT64_MAX):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return wrong
         return "out of bounds" if out_of_bounds(value) else None
 

@@ -44,8 +44,16 @@ _COLUMN_TYPES = {
     "timestamp_ms": "DateTime64(3, 'UTC')",
     "timestamp_us": "DateTime64(6, 'UTC')",
 }
-#: A JSON number, array or object that was read as a String starts with one of these bytes.
-_NON_STRING_BYTES = ", ".join(str(byte) for byte in sorted(b"-0123456789[{"))
+#: Text behind `"name":` that JSONExtract would coerce into a field of this kind.
+_FOREIGN_VALUE = {
+    "a string": r'[^"n\s]',
+    "a boolean": r"[^tfn\s]",
+    "a number": r'["tf\[{]',
+    "an integer": r'(?:["tf\[{]|-?[0-9]*[.eE])',
+    "an array": r"[^\[n\s]",
+}
+#: Kinds of JSON values, by letter, that a field of this kind may hold (`d`: a number with a fraction or an exponent).
+_LETTERS = {"a string": "s", "a boolean": "b", "a number": "id", "an integer": "i", "an array": "a"}
 #: Text that must not follow `"name": [` in an array of these elements.
 _FOREIGN_ELEMENT = {
     "string": r'(?:\s*"(?:[^"\\]|\\.)*"\s*,)*\s*[^"\s\]]',
@@ -81,6 +89,10 @@ def _number(value: int | float) -> str:
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e18 else repr(value)
 
 
+def _kind(field: Field) -> str:
+    return "an array" if field.item else field.kind
+
+
 def _literal(value: str | int | float | bool) -> str:
     if isinstance(value, bool):
         return str(value).lower()
@@ -92,29 +104,24 @@ def _element(field: Field) -> str:
 
 
 def extract_type(field: Field) -> str:
-    """Type that JSONExtract reads: Dynamic keeps a number's JSON type, so that "1" or 1.5 is not made an integer."""
+    """Type that JSONExtract reads: NULL where a value is absent or does not fit.
+
+    It coerces ("5", 5.5 and true are integers to it), so what the raw text holds is checked as well. Dynamic would keep
+    a value's own type, but what type it gives depends on the other rows of the block.
+    """
     if field.item:
         return {"string": "Array(String)", "float": "Array(Float64)", "integer": "Array(Int64)"}[_element(field)]
-    return "Nullable(String)" if field.type == "string" else "Dynamic"
+    return {
+        "string": "Nullable(String)",
+        "bool": "Nullable(Bool)",
+        "float64": "Nullable(Float64)",
+        "uint64": "Nullable(UInt64)",
+    }.get(field.type, "Nullable(Int64)")
 
 
 def parsed(field: Field) -> str:
     """Name of the parsed value within the landing view: NULL (an empty array) where absent or of a wrong type."""
     return f"in_{field.name}"
-
-
-def parse(field: Field) -> str:
-    """Expression behind `in_<field>`. Each element of r is named once: resolving it is what analysis costs."""
-    value = f"tupleElement(r, {quote(field.name)})"
-    if field.item or field.type == "string":
-        return value
-    if field.type == "bool":
-        return f"dynamicElement({value}, 'Bool')"
-    if field.type == "float64":
-        return f"ifNull(dynamicElement({value}, 'Float64'), toFloat64(dynamicElement({value}, 'Int64')))"
-    if field.type == "uint64":
-        return f"ifNull(toInt128(dynamicElement({value}, 'UInt64')), toInt128(dynamicElement({value}, 'Int64')))"
-    return f"dynamicElement({value}, 'Int64')"
 
 
 def column(field: Field) -> Column:
@@ -135,7 +142,7 @@ def column(field: Field) -> Column:
         value = f"fromUnixTimestamp64Milli({value}, 'UTC')"
     elif field.type == "timestamp_us":
         value = f"fromUnixTimestamp64Micro({value}, 'UTC')"
-    elif field.type in ("uint8", "uint16", "uint32", "uint64"):
+    elif field.type in ("uint8", "uint16", "uint32"):
         value = f"to{_COLUMN_TYPES[field.type]}({value})"
     return Column(field.name, sql_type if given else f"Nullable({sql_type})", value, comment)
 
@@ -156,48 +163,47 @@ def foreign_patterns(contract: Contract) -> list[str]:
 
 
 def plain(contract: Contract) -> str:
-    """Whether a row needs no closer look: an object whose every name was read as a field, and nothing was coerced."""
-    read = f"arraySum([{', '.join(map(present, contract.fields))}])"
-    conditions = [f"((startsWith(raw, '{{') * JSONLength(raw)) = greatest(1, {read}))"]
-    strings = [parsed(field) for field in contract.fields if field.type == "string" and not field.enum]
-    if strings:
-        conditions.append(
-            f"(NOT arrayExists(x -> ((ascii(x) IN ({_NON_STRING_BYTES})) OR (x IN ('true', 'false'))), "
-            f"[{', '.join(strings)}]))"
-        )
-    if patterns := foreign_patterns(contract):
-        conditions.append(f"(NOT match(raw, {quote('|'.join(patterns))}))")
-    return " AND ".join(conditions)
+    """Whether a row needs no closer look: an object whose every name was read as a field, and nothing was coerced.
 
-
-def parsed_type(field: Field) -> str:
-    """Type of `in_<field>`."""
-    if field.item:
-        return extract_type(field)
-    return {
-        "string": "Nullable(String)",
-        "bool": "Nullable(Bool)",
-        "float64": "Nullable(Float64)",
-        "uint64": "Nullable(Int128)",  # holds what is below 0 too, so that a reason can say so
-    }.get(field.type, "Nullable(Int64)")
+    A name that is written with an escape (`\\u0061`) hides from the patterns, hence such a row is not plain.
+    """
+    read = ", ".join(map(present, contract.fields))
+    values = []
+    for kind, foreign in _FOREIGN_VALUE.items():
+        names = [field.name for field in contract.fields if _kind(field) == kind and not field.enum]
+        if names:
+            values.append(rf'"(?:{"|".join(names)})"\s*:\s*{foreign}')
+    arrays = [pattern.replace('"(', '"(?:', 1) for pattern in foreign_patterns(contract)]
+    pattern = "|".join([*values, *arrays, r"\\u00[2-7]"])
+    return (
+        f"((startsWith(raw, '{{') * JSONLength(raw)) = greatest(1, arraySum([{read}]))) "
+        f"AND (NOT match(raw, {quote(pattern)}))"
+    )
 
 
 def mistyped(contract: Contract) -> str:
-    """Names in an odd row whose value JSONExtract would coerce: a string or array field that holds something else."""
-    fields = [field for field in contract.fields if field.item or field.type == "string"]
-    names = ", ".join(quote(field.name) for field in fields)
-    starts = ", ".join(quote("[" if field.item else '"') for field in fields)
-    coerced = (
-        f"arrayMap(p -> (p.1), arrayFilter(p -> ((p.2 != 'null') AND (substring(p.2, 1, 1) != "
-        f"transform(p.1, [{names}], [{starts}], substring(p.2, 1, 1)))), pairs))"
+    """Names in an odd row whose value is not of the field's kind (unknown names among them)."""
+    allowed = ", ".join(
+        quote(f"{field.name}:{letter}") for field in contract.fields for letter in _LETTERS[_kind(field)]
+    )
+    letter = (
+        "multiIf(startsWith(p.2, '\"'), 's', startsWith(p.2, '['), 'a', p.2 IN ('true', 'false'), 'b', "
+        "match(p.2, '^-?[0-9]+$'), 'i', match(p.2, '^-?[0-9]'), 'd', '')"
+    )
+    names = (
+        f"arrayMap(p -> (p.1), arrayFilter(p -> ((p.2 != 'null') AND "
+        f"(NOT has([{allowed}], concat(p.1, ':', {letter})))), pairs))"
     )
     arrays = [f"extractAll(odd, {quote(pattern)})" for pattern in foreign_patterns(contract)]
-    return f"arrayConcat({', '.join([coerced, *arrays])})" if arrays else coerced
+    return f"arrayConcat({', '.join([names, *arrays])})" if arrays else names
 
 
 def checks(contract: Contract) -> list[Check]:
     """The branches of reject_reason in order: the fields as the contract lists them, relations, unknown names."""
-    found = [Check("(NOT plain) AND (JSONType(odd) != 'Object')", quote(NOT_AN_OBJECT))]
+    found = [
+        Check("(NOT plain) AND (JSONType(odd) != 'Object')", quote(NOT_AN_OBJECT)),
+        Check("length(arrayDistinct(keys)) < length(keys)", quote(DUPLICATE_FIELD)),
+    ]
     for field in contract.fields:
         found += _field_checks(field)
     for rule in contract.rules:
@@ -213,7 +219,6 @@ def checks(contract: Contract) -> list[Check]:
     names = ", ".join(quote(field.name) for field in contract.fields)
     unknown = f"arrayFirst(k -> (NOT has([{names}], k)), keys)"
     found.append(Check(f"NOT hasAll([{names}], keys)", f"concat('unknown field ', leftUTF8({unknown}, {NAME_LIMIT}))"))
-    found.append(Check("length(arrayDistinct(keys)) < length(keys)", quote(DUPLICATE_FIELD)))
     return found
 
 
@@ -227,10 +232,10 @@ def _field_checks(field: Field) -> list[Check]:
     if field.enum:
         problem = f"not one of {', '.join(field.enum)}"
         found.append(Check(f"{value} NOT IN ({', '.join(map(quote, field.enum))})", reason(problem)))
-    elif field.item or field.type == "string":
-        found.append(Check(f"has(mistyped, {quote(name)})", reason(f"not {field.kind}")))
     else:
-        found.append(Check(f"({value} IS NULL) AND has(filled, {quote(name)})", reason(f"not {field.kind}")))
+        found.append(Check(f"has(mistyped, {quote(name)})", reason(f"not {field.kind}")))
+    if field.kind == "an integer":
+        found.append(Check(f"({value} IS NULL) AND has(filled, {quote(name)})", reason("out of bounds")))
     absent = f"empty({value})" if field.item else f"{value} IS NULL"
     if field.required:
         found.append(Check(absent, reason("missing")))
@@ -269,7 +274,7 @@ def _bounds(field: Field) -> str | None:
         return f"({value} < {EARLIEST_MS * 1000}) OR ({value} > (latest_ms * 1000))"
     low, high = field.bounds
     if (field.item or field.type) in ("uint64", "int64"):  # what the type allows has been checked by reading it
-        low = None if field.min is None and field.type != "uint64" else low
+        low = None if field.min is None else low
         high = None if field.max is None else high
     lowest, highest = (f"arrayMin({value})", f"arrayMax({value})") if field.item else (value, value)
     sides = []
@@ -310,7 +315,10 @@ def render(contracts: list[Contract], project_dir: Path) -> dict[Path, str]:
             "migration": f"{number:04d}_create_{topic}_ingest.sql",
             "columns": [column(field) for field in contract.fields],
             "tuple": ", ".join(f"{field.name} {extract_type(field)}" for field in contract.fields),
-            "parses": [Column(parsed(field), parsed_type(field), parse(field), "") for field in contract.fields],
+            "parses": [
+                Column(parsed(field), extract_type(field), f"tupleElement(r, {quote(field.name)})", "")
+                for field in contract.fields
+            ],
             "timed": any(field.type.startswith("timestamp") for field in contract.fields),
             "day_ms": DAY_MS,
             "plain": plain(contract),

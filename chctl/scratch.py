@@ -59,7 +59,7 @@ class Scratch:
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """Run a SELECT; one dictionary a row, 64-bit integers as integers."""
         text = self.query(sql, "JSONEachRow")
-        return [json.loads(line) for line in text.splitlines()]
+        return [json.loads(line) for line in text.split("\n") if line]
 
     def close(self) -> None:
         """End the engine and remove its folder."""

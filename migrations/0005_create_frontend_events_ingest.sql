@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS frontend_events_parsed
     in_event_time Nullable(Int64),
     in_receive_time Nullable(Int64),
     in_session_id Nullable(String),
-    in_user_id Nullable(Int128),
+    in_user_id Nullable(UInt64),
     in_event_type Nullable(String),
     in_element Nullable(String),
     in_page Nullable(String),

@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS social_raw_parsed
     in_text Nullable(String),
     in_url Nullable(String),
     in_symbols Array(String),
-    in_engagement Nullable(Int128),
+    in_engagement Nullable(UInt64),
     in_metadata Nullable(String),
     raw String,
     plain Bool COMMENT 'Every name in the row was read as a field, and nothing was coerced',

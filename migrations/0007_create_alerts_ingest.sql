@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS alerts_parsed
     in_entity Nullable(String),
     in_venue Nullable(String),
     in_symbol Nullable(String),
-    in_user_id Nullable(Int128),
+    in_user_id Nullable(UInt64),
     in_started_time Nullable(Int64),
     in_event_time Nullable(Int64),
     in_raised_time Nullable(Int64),

@@ -12,16 +12,18 @@ AS SELECT
     ifNull(in_text, '') AS text,
     in_url AS url,
     in_symbols AS symbols,
-    toUInt64(in_engagement) AS engagement,
+    in_engagement AS engagement,
     in_metadata AS metadata,
     raw,
     multiIf(
         (NOT plain) AND (JSONType(odd) != 'Object'), 'not a JSON object',
+        length(arrayDistinct(keys)) < length(keys), 'duplicate field',
         has(mistyped, 'event_id'), 'event_id: not a string',
         in_event_id IS NULL, 'event_id: missing',
         in_event_id = '', 'event_id: empty',
         length(in_event_id) > 256, 'event_id: longer than 256 bytes',
-        (in_event_time IS NULL) AND has(filled, 'event_time'), 'event_time: not an integer',
+        has(mistyped, 'event_time'), 'event_time: not an integer',
+        (in_event_time IS NULL) AND has(filled, 'event_time'), 'event_time: out of bounds',
         in_event_time IS NULL, 'event_time: missing',
         (in_event_time < 1230768000000) OR (in_event_time > latest_ms), 'event_time: out of bounds',
         in_source NOT IN ('twitter', 'reddit', 'news', 'telegram', 'onchain'), 'source: not one of twitter, reddit, news, telegram, onchain',
@@ -38,12 +40,11 @@ AS SELECT
         has(mistyped, 'symbols'), 'symbols: not an array of strings',
         length(in_symbols) > 64, 'symbols: more than 64 items',
         arrayExists(x -> (length(x) > 256), in_symbols), 'symbols: an item longer than 256 bytes',
-        (in_engagement IS NULL) AND has(filled, 'engagement'), 'engagement: not an integer',
-        in_engagement < 0, 'engagement: out of bounds',
+        has(mistyped, 'engagement'), 'engagement: not an integer',
+        (in_engagement IS NULL) AND has(filled, 'engagement'), 'engagement: out of bounds',
         has(mistyped, 'metadata'), 'metadata: not a string',
         length(in_metadata) > 16384, 'metadata: longer than 16384 bytes',
         NOT hasAll(['event_id', 'event_time', 'source', 'author', 'language', 'text', 'url', 'symbols', 'engagement', 'metadata'], keys), concat('unknown field ', leftUTF8(arrayFirst(k -> (NOT has(['event_id', 'event_time', 'source', 'author', 'language', 'text', 'url', 'symbols', 'engagement', 'metadata'], k)), keys), 64)),
-        length(arrayDistinct(keys)) < length(keys), 'duplicate field',
         '') AS reject_reason,
     topic,
     partition,
@@ -57,6 +58,6 @@ FROM
         JSONExtractKeysAndValuesRaw(odd) AS pairs,
         arrayMap(p -> (p.1), pairs) AS keys,
         arrayMap(p -> (p.1), arrayFilter(p -> (p.2 != 'null'), pairs)) AS filled,
-        arrayConcat(arrayMap(p -> (p.1), arrayFilter(p -> ((p.2 != 'null') AND (substring(p.2, 1, 1) != transform(p.1, ['event_id', 'source', 'author', 'language', 'text', 'url', 'symbols', 'metadata'], ['"', '"', '"', '"', '"', '"', '[', '"'], substring(p.2, 1, 1)))), pairs)), extractAll(odd, '"(symbols)"\\s*:\\s*\\[(?:\\s*"(?:[^"\\\\]|\\\\.)*"\\s*,)*\\s*[^"\\s\\]]')) AS mistyped
+        arrayConcat(arrayMap(p -> (p.1), arrayFilter(p -> ((p.2 != 'null') AND (NOT has(['event_id:s', 'event_time:i', 'source:s', 'author:s', 'language:s', 'text:s', 'url:s', 'symbols:a', 'engagement:i', 'metadata:s'], concat(p.1, ':', multiIf(startsWith(p.2, '"'), 's', startsWith(p.2, '['), 'a', p.2 IN ('true', 'false'), 'b', match(p.2, '^-?[0-9]+$'), 'i', match(p.2, '^-?[0-9]'), 'd', ''))))), pairs)), extractAll(odd, '"(symbols)"\\s*:\\s*\\[(?:\\s*"(?:[^"\\\\]|\\\\.)*"\\s*,)*\\s*[^"\\s\\]]')) AS mistyped
     FROM social_raw_parsed
 );
