@@ -5,7 +5,7 @@ Imports of heavy parts stand inside the functions, so that `chctl --help` stays 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -373,6 +373,38 @@ def rebuild(
 
 
 @app.command()
+def replay(
+    topic: str = typer.Argument(help="Topic to read again, such as market_trades."),
+    start: Annotated[datetime, typer.Option("--from", help="Message time of the first row, UTC.")] = ...,  # type: ignore[assignment]
+    end: Annotated[
+        datetime | None, typer.Option("--to", help="Message time after the last, UTC. [default: now]")
+    ] = None,
+    json_: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
+) -> None:
+    """Read a stretch of a topic again, beside the live reader, through the same views.
+
+    What the node has already replaces itself; what it lacks is filled in. Rules ignore events older than their
+    max_age_s, so old rows raise no alert.
+
+        chctl replay market_trades --from 2026-11-23T00:00:00 --to 2026-11-23T01:00:00
+    """
+    import json
+    from dataclasses import asdict
+
+    from chctl import logs
+    from chctl import migrate as m
+    from chctl import replay as r
+    from chctl.settings import settings
+
+    logs.configure(settings())
+    try:
+        result = r.replay(settings(), topic, start, end)
+    except m.ERRORS as error:
+        raise _fail(error) from None
+    typer.echo(json.dumps(asdict(result)) if json_ else str(result))
+
+
+@app.command()
 def backtest(
     file: Annotated[Path, typer.Argument(help="The rule, such as views/alerts/alert_liquidity_drop_mv.sql.")],
     since: Annotated[str, typer.Option(help="How far back: 90m, 24h, 7d.")] = "24h",
@@ -411,6 +443,70 @@ def backtest(
     if png:
         b.plot(result, png)
     typer.echo(result.to_json() if json_ else b.show(result))
+
+
+new = typer.Typer(help="Start a migration, view, rule or stream from templates/.", no_args_is_help=True)
+app.add_typer(new, name="new")
+
+
+def _say_new(make: Callable[[], list[Path]], then: str) -> None:
+    """Write new files and say what to do next."""
+    from chctl.migrate import ERRORS
+
+    try:
+        paths = make()
+    except ERRORS as error:
+        raise _fail(error) from None
+    for path in paths:
+        typer.echo(path)
+    typer.echo(then, err=True)
+
+
+@new.command("migration")
+def new_migration(name: str = typer.Argument(help="verb_object, such as create_quotes.")) -> None:
+    """Write migrations/NNNN_NAME.sql with the next number."""
+    from chctl import scaffold
+    from chctl.settings import settings
+
+    _say_new(lambda: scaffold.new_migration(settings().project_dir, name), "edit it, then `chctl plan`")
+
+
+@new.command("view")
+def new_view(
+    name: str = typer.Argument(help="Name of the object; one that ends in _mv is a materialized view."),
+    folder: Annotated[
+        str, typer.Option(help="Folder of views/: ingest, market, orders, social, alerts, dash.")
+    ] = "dash",
+    source: Annotated[str, typer.Option(help="Table it reads.")] = "trades",
+) -> None:
+    """Write views/FOLDER/NAME.sql."""
+    from chctl import scaffold
+    from chctl.settings import settings
+
+    _say_new(lambda: scaffold.new_view(settings().project_dir, name, folder, source), "edit it, then `chctl plan`")
+
+
+@new.command("rule")
+def new_rule(
+    name: str = typer.Argument(help="What the rule notices, such as spread_wide."),
+    source: Annotated[str, typer.Option(help="Table whose rows run the rule.")] = "liquidity_moments",
+) -> None:
+    """Write views/alerts/alert_NAME_mv.sql and a migration with its thresholds, switched off."""
+    from chctl import scaffold
+    from chctl.settings import settings
+
+    then = "edit both, then `chctl backtest` the rule and `chctl plan`"
+    _say_new(lambda: scaffold.new_rule(settings().project_dir, name, source), then)
+
+
+@new.command("stream")
+def new_stream(name: str = typer.Argument(help="Name of the topic.")) -> None:
+    """Write contracts/NAME.yaml, from which the topic and its ingest SQL are made."""
+    from chctl import scaffold
+    from chctl.settings import settings
+
+    then = "edit it, then `chctl contracts render`, `chctl topics apply` and `chctl plan`"
+    _say_new(lambda: scaffold.new_stream(settings().project_dir, name), then)
 
 
 @app.command()
