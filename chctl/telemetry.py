@@ -1,13 +1,12 @@
 """Metrics, traces and logs by OTLP over HTTP, which is how HyperDX and any OpenTelemetry collector take them.
 
 Off unless CHCTL_OTLP_ENDPOINT is set. Metrics are what the Prometheus endpoint shows, sent as they stand, so that a
-process is measured in one place only. Logs are the structlog events, traces the spans of `tracer()`.
+process is measured in one place only. Logs are the structlog events, traces the spans of chctl/tracing.py.
 """
 
 from __future__ import annotations
 
 import atexit
-import hashlib
 import itertools
 import logging
 import threading
@@ -39,7 +38,6 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from prometheus_client import REGISTRY
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import CollectorRegistry
@@ -130,23 +128,6 @@ class Telemetry:
 def start(s: Settings, service: str) -> None:
     """Send from now on until the process ends, then what is left. Called by chctl.logs.configure."""
     atexit.register(Telemetry(s, service).start().stop)
-
-
-def tracer() -> trace.Tracer:
-    """The tracer of this process; its spans go nowhere unless `start` was called."""
-    return trace.get_tracer("chctl")
-
-
-def trace_id(alert_id: str) -> str:
-    """The trace of an alert, 32 hex digits: MD5 of its id, so that SQL and every process know it without being told."""
-    return hashlib.md5(alert_id.encode(), usedforsecurity=False).hexdigest()
-
-
-def alert_context(alert_id: str) -> trace.Context:
-    """The context whose children belong to the trace of an alert."""
-    digest = trace_id(alert_id)
-    span = SpanContext(int(digest, 16), int(digest[:16], 16) or 1, is_remote=True, trace_flags=TraceFlags(1))
-    return trace.set_span_in_context(NonRecordingSpan(span))
 
 
 def otlp_metrics(registry: CollectorRegistry, started: int, now: int) -> Iterator[Metric]:

@@ -21,7 +21,7 @@ from prometheus_client import Gauge
 
 from chctl import clickhouse, logs
 from chctl.settings import Settings
-from feeders.alerting.enrichment import Accounts, MongoAccounts
+from feeders.alerting.accounts import Accounts
 from feeders.alerting.lease import Lease
 from feeders.alerting.outbox import Recorder
 from feeders.alerting.routing import Routing
@@ -134,8 +134,11 @@ async def serve(s: Settings, routing: Routing) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     close_metrics = serve_metrics(s)
-    uri = s.mongo_uri.get_secret_value()
-    accounts = MongoAccounts(uri, deadline=s.mongo_deadline_s) if uri else None
+    accounts: Accounts | None = None
+    if uri := s.mongo_uri.get_secret_value():
+        from feeders.alerting.enrichment import MongoAccounts  # its driver takes a tenth of a second to import
+
+        accounts = MongoAccounts(uri, deadline=s.mongo_deadline_s)
     try:
         await Feeder(s, build(s, routing), routing, accounts).run(stop)
     finally:

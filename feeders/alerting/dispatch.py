@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from opentelemetry.trace import SpanKind, StatusCode
 
-from chctl.telemetry import alert_context, trace_id, tracer
+from chctl.tracing import alert_context, trace_id, tracer
 from feeders.alerting.model import FINAL, Attempt, Outcome, Page, Result
 from feeders.alerting.outbox import Recorder
 from feeders.channels import Channel

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from pymongo import AsyncMongoClient
@@ -18,14 +18,6 @@ log = structlog.get_logger()
 
 #: The fields of an account document that go into a page; nothing else leaves the database.
 FIELDS = ("tier", "country", "tags", "risk_policy")
-
-
-class Accounts(Protocol):
-    """Looks accounts up by user_id."""
-
-    async def get(self, user_id: int) -> dict[str, Any]: ...
-
-    async def close(self) -> None: ...
 
 
 class MongoAccounts:

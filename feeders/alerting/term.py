@@ -16,9 +16,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from chctl import clickhouse, kafka
 from chctl.settings import Settings
-from chctl.telemetry import alert_context, tracer
+from chctl.tracing import alert_context, tracer
+from feeders.alerting.accounts import Accounts
 from feeders.alerting.dispatch import Lane, Policy, rows
-from feeders.alerting.enrichment import Accounts
 from feeders.alerting.model import Alert, Attempt, Page, Result, RuleInfo
 from feeders.alerting.outbox import Open, Outbox, Recorder
 from feeders.alerting.routing import Destination, Group, Routing

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 from pathlib import Path
 
@@ -76,4 +78,14 @@ def _channel(s: Settings, name: str, spec: ChannelSpec, renderer: Renderer) -> C
         key = secret(spec.routing_key_file)
         return PagerDuty(name, key, egress, renderer, url=url, template=spec.template)
     signing = secret(spec.secret_file) if spec.secret_file else s.webhook_secret.get_secret_value()
+    if signing and not _is_signing_secret(signing):
+        raise SecretError(f"channel {name}: its secret must be whsec_ and base64 of 24 to 64 random bytes")
     return Webhook(name, url, egress, secret=signing)
+
+
+def _is_signing_secret(value: str) -> bool:
+    """As Standard Webhooks has them; its library takes anything, and would sign with what a typing error left."""
+    try:
+        return value.startswith("whsec_") and 24 <= len(base64.b64decode(value[6:], validate=True)) <= 64
+    except binascii.Error:
+        return False

@@ -198,6 +198,32 @@ def test_route_shows_where_an_alert_would_go(run: Run, tmp_path: Path) -> None:
     assert run("alerts", "route", "--test", "severity=loud", "--routes", str(file)).exit_code == 1
 
 
+def test_route_names_the_faults_of_a_file(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "routes.yaml"
+    file.write_text("channels: {ops: {type: webhook}}\nroute: {channels: [opps]}")
+    result = run("alerts", "route", "--routes", str(file))
+    assert result.exit_code == 1
+    assert "no channel is called 'opps'" in result.stderr
+    assert "channels.ops: webhook needs one of url and url_file" in result.stderr
+
+
+def test_a_feeder_that_cannot_begin_says_why_and_shows_no_secret(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("feed", "alerts").exit_code == 2
+    monkeypatch.setenv("CHCTL_WEBHOOK_SECRET", "hunter2!")
+    settings_module.settings.cache_clear()
+    result = run("feed", "alerts", "--webhook", "https://ops.example/hook")
+    assert result.exit_code == 1
+    assert "whsec_" in result.stderr
+    assert "hunter2" not in result.output
+    file = tmp_path / "routes.yaml"
+    file.write_text("channels: {ops: {type: webhook, url_file: no_such_file}}\nroute: {channels: [ops]}")
+    result = run("feed", "alerts", "--routes", str(file))
+    assert result.exit_code == 1
+    assert "no_such_file: No such file" in result.stderr
+
+
 def test_test_says_when_no_feeder_answers(run: Run) -> None:
     result = run("alerts", "test", "hook", "--timeout", "0.5")
     assert result.exit_code == 1

@@ -58,6 +58,11 @@ LEFT JOIN
             max(attempted_time) AS last_time,
             argMax(outcome, (step, attempted_time, outcome != 'queued')) AS last_outcome
         FROM alert_deliveries
+        WHERE alert_id NOT IN (
+            SELECT alert_id
+            FROM alerts
+            WHERE status = 'resolved'
+        )
         GROUP BY
             alert_id,
             channel,
