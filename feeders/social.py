@@ -157,7 +157,10 @@ class SocialFeeder:
             if left <= 0:
                 break
             wait = min(left, 0.2)
-            messages += await asyncio.to_thread(self.reader.read, self.window_posts - len(messages), wait)
+            found = await asyncio.to_thread(self.reader.read, self.window_posts - len(messages), wait)
+            messages += found
+            if found:
+                log.debug("window open", messages=len(messages))
         return messages
 
     async def _handle(self, messages: list[Message], report: Report) -> bool:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +24,7 @@ from chctl.clickhouse import connect
 from chctl.migrate import migrate
 from chctl.node import broker
 from chctl.node.run import start_process
-from chctl.settings import Settings
+from chctl.settings import PROJECT_DIR, Settings
 from feeders.analysis import lexicon
 from feeders.runtime import Stop
 from feeders.social import Report, run_backfill, run_social
@@ -222,3 +227,34 @@ def test_a_backfill_rates_by_batch_what_the_lexicon_had_rated(social: Settings, 
     wait_for(lambda: {r[1] for r in rows(sql, "reddit:g").values()} == {"gpt-4o-mini"})
     mentions = "SELECT sum(mentions) FROM dash_sentiment WHERE symbol = 'AAVE'"
     assert sql.query(mentions).result_rows == [(20,)]
+
+
+def test_the_command_drains_on_sigterm_and_says_when_it_is_ready(social: Settings, sql: Client, tmp_path: Path) -> None:
+    environment = os.environ | {
+        "CHCTL_CLICKHOUSE_URL": social.clickhouse_url,
+        "CHCTL_CLICKHOUSE_DATABASE": social.clickhouse_database,
+        "CHCTL_KAFKA_BROKERS": social.kafka_brokers,
+        "CHCTL_DATA_DIR": str(tmp_path),
+        "CHCTL_SOCIAL_BATCH_SECONDS": "60",  # the window stays open: only the end of the process closes it
+        "CHCTL_LOG_LEVEL": "DEBUG",
+        "NOTIFY_SOCKET": str(tmp_path / "notify"),
+    }
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, (tmp_path / "log").open("wb") as log:
+        notify.bind(str(tmp_path / "notify"))
+        notify.settimeout(30)
+        command = [sys.executable, str(PROJECT_DIR / "cli.py"), "feed", "social"]
+        process = subprocess.Popen(command, env=environment, stderr=log, cwd=PROJECT_DIR)
+        try:
+            assert b"READY=1" in notify.recv(1000)
+            publish(social, *(post(f"reddit:h{i}", f"secret words {i} about $TRX") for i in range(30)))
+            wait_for(lambda: b'"messages": 10' in (tmp_path / "log").read_bytes())  # three posts a message
+            assert rows(sql, "reddit:h") == {}
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+            assert b"STOPPING=1" in notify.recv(1000)
+        finally:
+            process.kill()
+    wait_for(lambda: len(rows(sql, "reddit:h")) == 30)
+    said = (tmp_path / "log").read_text()
+    assert '"posts": 30' in said
+    assert "secret words" not in said  # no text in the logs
