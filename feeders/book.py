@@ -65,9 +65,16 @@ class Side:
                 change.append(difference)
         return ticks, change
 
-    def resting(self, limit: int) -> int:
-        """Lots resting at keys from `limit` to the best."""
-        return sum(map(self.lots.__getitem__, self.keys[bisect_left(self.keys, limit) :]))
+    def resting(self, limits: Iterable[int]) -> list[int]:
+        """Lots resting from the best key down to each limit; limits descend, and every level is added once."""
+        keys, lots = self.keys, self.lots.__getitem__
+        end, total, sums = len(keys), 0, []
+        for limit in limits:
+            begin = bisect_left(keys, limit, 0, end)
+            total += sum(map(lots, keys[begin:end]))
+            sums.append(total)
+            end = begin
+        return sums
 
     def trim(self, depth: int) -> None:
         """Forget everything beyond the `depth` best levels (a venue of limited depth no longer reports them)."""
@@ -125,31 +132,32 @@ class Book:
             # Quantities are absolute: setting again the levels that were already set changes nothing.
             self._set(self.bids, bids)
             self._set(self.asks, asks)
+        except (ValueError, IndexError) as error:
+            raise MalformedLevel(str(error)) from error
 
     def _set(self, side: Side, levels: Iterable[Sequence[str]]) -> None:
         known, sign, size_scale = self._ticks, side.sign, self.size_scale
         lots, keys, changed = side.lots, side.keys, side.changed
         point = -1 - size_scale
         for level in levels:
-            size = level[1]
-            key = sign * (known.get(level[0]) or self._parse_price(level[0]))
+            price, size = level[0], level[1]
+            key = known[price] * sign if price in known else self._parse_price(price) * sign
             # The usual quantity shows all its decimals; anything else takes the way that checks.
-            if size_scale and size[point:-size_scale] == "." and (digits := size.replace(".", "", 1)).isdecimal():
-                new = int(digits)
+            if size[point:-size_scale] == "." and (new := int(size.replace(".", "", 1))) >= 0:
+                pass
             else:
                 new = self._parse_size(size)
             before = lots.get(key, 0)
-            if new == before:
-                continue
-            if key not in changed:
-                changed[key] = before
-            if new:
-                if not before:
-                    insort(keys, key)
-                lots[key] = new
-            else:
-                del lots[key]
-                del keys[bisect_left(keys, key)]
+            if new != before:
+                if key not in changed:
+                    changed[key] = before
+                if not new:
+                    del lots[key]
+                    del keys[bisect_left(keys, key)]
+                else:
+                    lots[key] = new
+                    if not before:
+                        insort(keys, key)
 
     def _parse_price(self, text: str) -> int:
         if decimals(text) > self.price_scale:
@@ -184,7 +192,7 @@ class Book:
         return bool(bids and asks and bids[-1] >= -asks[-1])
 
     def depth(self, bands_bps: Iterable[int]) -> tuple[list[float], list[float]]:
-        """Base quantity resting within each band around the mid, bids and asks; empty if a side is empty.
+        """Base quantity resting within each band around the mid (widening), bids and asks; empty if a side is empty.
 
         A band reaches from mid * (1 - bps / 10 000) to mid * (1 + bps / 10 000), ends included.
         """
@@ -193,14 +201,10 @@ class Book:
             return [], []
         twice_mid = bids.keys[-1] - asks.keys[-1]  # asks are negated: this is best bid + best ask
         one = 10**self.size_scale
-        below, above = [], []
-        for bps in bands_bps:
-            # Whole numbers: ceil of the lower end, floor of the upper end, exact at any scale.
-            low = -(-twice_mid * (10_000 - bps) // 20_000)
-            high = twice_mid * (10_000 + bps) // 20_000
-            below.append(bids.resting(low) / one)
-            above.append(asks.resting(-high) / one)
-        return below, above
+        # Whole numbers: ceil of the lower end, floor of the upper end, exact at any scale.
+        below = bids.resting(-(-twice_mid * (10_000 - bps) // 20_000) for bps in bands_bps)
+        above = asks.resting(-(twice_mid * (10_000 + bps) // 20_000) for bps in bands_bps)
+        return [lots / one for lots in below], [lots / one for lots in above]
 
     def settle(self) -> None:
         """Forget what changed: from here on `deltas` counts anew."""

@@ -33,6 +33,8 @@ HEARTBEAT = 1_000
 PENDING_LIMIT = 20_000
 #: Trade ids remembered a symbol, to drop the repeats of a reconnect.
 TRADE_MEMORY = 20_000
+#: Below every key.
+NO_FLOOR = -(1 << 200)
 #: A book that stays without snapshot asks again after this long (microseconds).
 RESYNC_AGAIN = 10_000_000
 
@@ -98,6 +100,8 @@ class _State:
         "diffs",
         "event_time",
         "first_seq",
+        "floor_ask",
+        "floor_bid",
         "fresh",
         "key",
         "last_seq",
@@ -131,6 +135,7 @@ class _State:
         self.diffs = 0  # level changes since the last row
         self.depth_second = -1
         self.top: tuple[list[int], ...] = ()
+        self.floor_bid = self.floor_ask = NO_FLOOR  # keys of the worst published levels
         self.pending: deque[BookUpdate] = deque(maxlen=PENDING_LIMIT)
         self.resync_since = 0  # us, when a snapshot was last asked for; 0: not waiting for one
         self.trades: set[int] = set()
@@ -149,9 +154,9 @@ class Normalizer:
     ) -> None:
         self.venue = venue
         self.options = options or Options()
-        self.counts: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()  # what happens seldom
+        self._messages = self._diffs = self._windows = self._trades = self._checksums = 0
         self.shift_ms = 0  # added to event times: a recording can be moved into the present
-        self.lag_ms = 0.0  # receive time minus event time of the last update
         self.rows: list[Row] = []
         self._resync = resync or (lambda _symbol, _reason: None)
         self._decoder = venue.decoder()
@@ -160,43 +165,67 @@ class Normalizer:
         self._heard: dict[str, int] = {}  # connection -> last message, us
         self._stale_after = int(venue.stale_after * 1e6)
         self._next_tick = 0
+        self._window_ms = self.options.window_ms
+        self._checked = bool(venue.book_depth or venue.checksum)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What was received, published and refused so far."""
+        hot = Counter(
+            messages=self._messages,
+            diffs=self._diffs + sum(state.diffs for state in self._states.values()),
+            windows=self._windows,
+            trades=self._trades,
+            checksums=self._checksums,
+        )
+        return hot + self._counts
+
+    @property
+    def lag_ms(self) -> float:
+        """Receive time minus event time of the book updated last; negative if the receiver's clock is behind."""
+        newest = max(self._states.values(), key=lambda state: state.receive_time, default=None)
+        return newest.receive_time / 1000 - newest.event_time if newest else 0.0
 
     # --- in
 
     def feed(self, raw: Raw) -> None:
         """Take one received message; its rows are then in `rows`."""
-        now = raw.receive_time
+        now, _, kind, _, conn = raw
         if now >= self._next_tick:
             self.tick(now)
-        if raw.kind == "tick":
+        if kind != "message" and kind != "snapshot" and self._connection(kind, conn, now):
             return
-        conn = raw.conn
         self._heard[conn] = now
-        if raw.kind == "alive":
-            return
-        self.counts["messages"] += 1
-        if raw.kind in ("connect", "disconnect"):
-            if raw.kind == "disconnect":
-                del self._heard[conn]
-            self._decoder.connected(conn)
-            for state in self._on(conn):
-                self._invalidate(state, "disconnect", now)
-                state.pending.clear()
-            return
+        self._messages += 1
         for event in self._decode(raw):
-            kind = type(event)
-            if kind is BookUpdate:
+            what = type(event)
+            if what is BookUpdate:
                 if self.shift_ms and event.event_time:  # type: ignore[union-attr]
                     event.event_time += self.shift_ms  # type: ignore[union-attr]
                 self._update(event, now, conn)  # type: ignore[arg-type]
-            elif kind is TradeEvent:
+            elif what is TradeEvent:
                 event.event_time += self.shift_ms  # type: ignore[union-attr]
                 self._trade(event, now)  # type: ignore[arg-type]
-            elif kind is ConnectionGap:
+            elif what is ConnectionGap:
                 for state in self._on(conn):
                     self._invalidate(state, "sequence", now, event.expected, event.received)  # type: ignore[union-attr]
             else:
                 self._malformed(event, now, conn)  # type: ignore[arg-type]
+
+    def _connection(self, kind: str, conn: str, now: int) -> bool:
+        """What happened to a connection; True if there is nothing to decode."""
+        if kind == "alive":
+            self._heard[conn] = now
+        elif kind in ("connect", "disconnect"):
+            if kind == "connect":
+                self._heard[conn] = now
+            else:
+                self._heard.pop(conn, None)
+            self._decoder.connected(conn)
+            for state in self._on(conn):
+                self._invalidate(state, "disconnect", now)
+                state.pending.clear()
+        return kind != "routed"
 
     def take(self) -> list[Row]:
         """The rows since the last call."""
@@ -212,6 +241,10 @@ class Normalizer:
         state = self._states.get(update.symbol)
         if state is None:
             state = self._states[update.symbol] = _State(self.venue.name, update.symbol)
+        elif update.prev_seq == state.last_seq and state.valid and not update.snapshot:
+            state.conn = conn
+            self._apply(state, update, now)  # the usual case, of those numbered
+            return
         if update.snapshot:
             self._load(state, update, now, conn)
             return
@@ -220,13 +253,13 @@ class Normalizer:
             if self.venue.rest_snapshot:
                 state.pending.append(update)
             else:
-                self.counts["ignored"] += 1
+                self._counts["ignored"] += 1
             if not state.resync_since:
                 self._ask(state, "start", now)
             return
         if update.prev_seq >= 0 and update.prev_seq != state.last_seq and not self._joins(state, update):
             if update.last_seq <= state.last_seq:
-                self.counts["duplicates"] += 1
+                self._counts["duplicates"] += 1
                 return
             self._invalidate(state, "sequence", now, state.last_seq + 1, update.first_seq)
             if self.venue.rest_snapshot:
@@ -251,7 +284,7 @@ class Normalizer:
                 dropped = state.pending.popleft()
                 state.event_time = dropped.event_time
             if state.pending and state.pending[0].first_seq > update.last_seq + 1:
-                self.counts["snapshots_too_old"] += 1
+                self._counts["snapshots_too_old"] += 1
                 self._ask(state, "snapshot too old", now)
                 return
         else:
@@ -281,35 +314,39 @@ class Normalizer:
     def _apply(self, state: _State, update: BookUpdate, now: int) -> None:
         """Change a valid book; the window before is published once this update has proved that nothing is missing."""
         event_time = update.event_time or state.event_time
-        window = event_time - event_time % self.options.window_ms
+        window = event_time - event_time % self._window_ms
         row = None
         if window > state.window or window < state.window - CLOCK_STEP:
             if state.opened:
                 row = self._close(state)
             state.window = window
         bids, asks = update.bids, update.asks
+        book = state.book
         try:
-            state.book.apply(bids, asks)
+            book.apply(bids, asks)
         except MalformedLevel as error:
             log.warning("level not readable", venue=self.venue.name, symbol=state.symbol, error=str(error))
             self._invalidate(state, "sequence", now, state.last_seq + 1, update.last_seq)
             return
-        if not self._sound(state, update, now):
+        if self._checked:
+            if not self._sound(state, update, now):
+                return
+        elif (bid := book.bids.keys) and (ask := book.asks.keys) and bid[-1] >= -ask[-1]:
+            self._invalidate(state, "crossed", now, state.last_seq, update.last_seq)
             return
         if row is not None:
             self.rows.append(row)
         state.opened = True
-        changes = len(bids) + len(asks)
-        state.diffs += changes
-        self.counts["diffs"] += changes
+        state.diffs += len(bids) + len(asks)
+        last = state.last_seq
         if state.first_seq < 0:
             # The first update after a REST snapshot begins before it.
-            state.first_seq = max(update.first_seq, state.last_seq + 1)
+            first = update.first_seq
+            state.first_seq = first if first > last else last + 1
         # Where the venue numbers nothing, a time stands in: it must not go back.
-        state.last_seq = update.last_seq if update.prev_seq >= 0 else max(update.last_seq, state.last_seq)
+        state.last_seq = update.last_seq if update.prev_seq >= 0 or update.last_seq > last else last
         state.event_time = event_time
         state.receive_time = now
-        self.lag_ms = now / 1000 - event_time
 
     def _sound(self, state: _State, update: BookUpdate, now: int) -> bool:
         """Trim, and check that the book is one the venue could have; if not it is invalid from here on."""
@@ -318,7 +355,7 @@ class Normalizer:
             book.bids.trim(venue.book_depth)
             book.asks.trim(venue.book_depth)
         if update.checksum >= 0 and venue.checksum is not None:
-            self.counts["checksums"] += 1
+            self._checksums += 1
             if venue.checksum(book) != update.checksum:
                 self._invalidate(state, "checksum", now, state.last_seq, update.last_seq)
                 return False
@@ -341,8 +378,10 @@ class Normalizer:
         if not state.valid:
             return
         state.valid = state.opened = False
-        self.counts["gaps"] += 1
-        self.counts[f"gaps_{reason}"] += 1
+        self._diffs += state.diffs
+        state.diffs = 0
+        self._counts["gaps"] += 1
+        self._counts[f"gaps_{reason}"] += 1
         log.warning(
             "book invalid", venue=self.venue.name, symbol=state.symbol, reason=reason, expected=expected, got=received
         )
@@ -370,11 +409,11 @@ class Normalizer:
 
     def _ask(self, state: _State, reason: str, now: int) -> None:
         state.resync_since = now
-        self.counts["resyncs"] += 1
+        self._counts["resyncs"] += 1
         self._resync(state.symbol, reason)
 
     def _malformed(self, event: Malformed, now: int, conn: str) -> None:
-        self.counts["malformed"] += 1
+        self._counts["malformed"] += 1
         log.warning("message not readable", venue=self.venue.name, symbol=event.symbol, conn=conn, why=event.why)
         for state in self._on(conn):
             if event.symbol in ("", state.symbol):
@@ -387,8 +426,13 @@ class Normalizer:
         state.opened = False
         levels = self.options.levels
         book = state.book
-        top = (*book.bids.top(levels), *book.asks.top(levels))
         window = state.window
+        if not state.fresh and 0 <= window - state.published < HEARTBEAT:
+            # Changes that all lie below the worst published level leave the top as it was.
+            bids, asks = book.bids.changed, book.asks.changed
+            if (not bids or max(bids) < state.floor_bid) and (not asks or max(asks) < state.floor_ask):
+                return None
+        top = (*book.bids.top(levels), *book.asks.top(levels))
         if top == state.top and not state.fresh and 0 <= window - state.published < HEARTBEAT:
             return None
         return self._row(state, top, window)
@@ -434,10 +478,14 @@ class Normalizer:
             bid_depth,
             ask_depth,
         )
-        self.counts["windows"] += 1
+        self._windows += 1
+        self._diffs += state.diffs
         book.settle()
         state.fresh = False
         state.top = top
+        # A side with less than the levels asked for has no floor: any change shows.
+        state.floor_bid = top[0][-1] if len(top[0]) == self.options.levels else NO_FLOOR
+        state.floor_ask = -top[2][-1] if len(top[2]) == self.options.levels else NO_FLOOR
         state.published = window
         state.first_seq = -1
         state.diffs = 0
@@ -486,17 +534,17 @@ class Normalizer:
         if state is None:
             state = self._states[trade.symbol] = _State(self.venue.name, trade.symbol)
         if trade.trade_id in state.trades:
-            self.counts["trade_repeats"] += 1
+            self._counts["trade_repeats"] += 1
             return
         if not (_plain_number(trade.price) and _plain_number(trade.quantity)):
-            self.counts["malformed"] += 1
+            self._counts["malformed"] += 1
             log.warning("trade not readable", venue=self.venue.name, symbol=trade.symbol, trade_id=trade.trade_id)
             return
         state.trades.add(trade.trade_id)
         state.trades_order.append(trade.trade_id)
         if len(state.trades_order) > TRADE_MEMORY:
             state.trades.discard(state.trades_order.popleft())
-        self.counts["trades"] += 1
+        self._trades += 1
         # Prices stand in the row digit by digit as the venue sent them, so no float touches them.
         value = (
             f'{{"venue":"{self.venue.name}","symbol":{_quote(trade.symbol)},"trade_id":{trade.trade_id},'
