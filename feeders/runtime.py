@@ -101,7 +101,7 @@ class Publisher:
         value = b"\n".join(rows)
         count, size = len(rows), len(value) + 1
 
-        def delivered(error: KafkaError | None, _message: Message) -> None:
+        def delivered(error: KafkaError | None, _message: Message | None) -> None:
             with self._changed:
                 self._outstanding -= size
                 self._in_flight -= 1
@@ -119,7 +119,17 @@ class Publisher:
 
         with self._changed:
             self._in_flight += 1
-        self._producer.produce(topic, value, key, on_delivery=delivered)
+        try:
+            while True:
+                try:
+                    self._producer.produce(topic, value, key, on_delivery=delivered)
+                    return
+                except BufferError:  # somebody added without asking for room: wait here rather than lose rows
+                    self.full()
+                    self._producer.poll(0.1)
+        except KafkaException as error:  # no broker will ever take it
+            delivered(error.args[0], None)
+            raise PublishError(self._failure) from error
 
     def _poll(self) -> None:
         while not self._closed:
