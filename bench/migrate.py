@@ -41,7 +41,7 @@ def write_project(folder: Path, migrations: int, views: int) -> None:
         )
     for n in range(1, views + 1):
         (folder / f"views/v{n}.sql").write_text(
-            f"-- View {n}.\nCREATE VIEW IF NOT EXISTS v{n} AS\nSELECT\n    id,\n    sum(n) AS n\nFROM t{n}\nGROUP BY id;\n"
+            f"-- View {n}.\nCREATE VIEW IF NOT EXISTS v{n} AS\nSELECT id, sum(n) AS n\nFROM t{n}\nGROUP BY id;\n"
         )
 
 

@@ -1,0 +1,76 @@
+"""The commands around migrations as a DBA types them: exit codes, data on stdout, errors on stderr."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from chctl.settings import Settings
+from chctl.settings import settings as read_settings
+from cli import app
+
+from .conftest import SOURCES, TGT_MV
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Runs `chctl ...` on the example project and a database of its own on the shared node."""
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "views").mkdir()
+    (tmp_path / "migrations/0001_create_src_tgt.sql").write_text(SOURCES)
+    (tmp_path / "views/tgt_mv.sql").write_text(TGT_MV)
+    monkeypatch.setenv("CHCTL_PROJECT_DIR", str(tmp_path))
+    monkeypatch.setenv("CHCTL_CLICKHOUSE_URL", settings.clickhouse_url)
+    monkeypatch.setenv("CHCTL_CLICKHOUSE_DATABASE", settings.clickhouse_database)
+    # Loggers keep the stream they first wrote to; the runner's is closed after each command.
+    monkeypatch.setattr("chctl.logs.configure", lambda settings: None)
+    read_settings.cache_clear()
+    yield lambda *arguments: CliRunner().invoke(app, arguments)
+    read_settings.cache_clear()
+
+
+def test_plan_migrate_status_history_and_drift(run: Run, tmp_path: Path) -> None:
+    assert run("plan").exit_code == 2
+    migrated = run("migrate")
+    assert migrated.exit_code == 0
+    assert "applied 0001_create_src_tgt.sql\ncreate   mv tgt_mv\ndone in" in migrated.stdout
+    assert "nothing to do" in run("migrate").stdout
+    planned = run("plan", "--json")
+    assert (planned.exit_code, json.loads(planned.stdout)["changes"]) == (0, [])
+    assert json.loads(run("status", "--json").stdout)["up_to_date"] is True
+    assert len(json.loads(run("history", "--json").stdout)) == 4
+    drifted = run("drift", "--json")
+    assert (drifted.exit_code, json.loads(drifted.stdout)) == (0, [])
+
+    (tmp_path / "views/tgt_mv.sql").write_text(TGT_MV.replace("length(s)", "length(s) + 1"))
+    planned = run("plan")
+    assert planned.exit_code == 2
+    assert "+    length(s) + 1 AS n" in planned.stdout
+
+
+def test_a_refusal_names_the_file_and_line_on_stderr(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "views/odd.sql").write_bytes(b"CREATE VIEW odd AS\r\nSELECT 1 AS a")
+    for command in ("migrate", "plan", "status", "drift"):
+        done = run(command)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert "views/odd.sql:1: has Windows line ends" in done.stderr
+
+
+def test_a_node_that_is_not_there_is_an_error_not_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("CHCTL_CLICKHOUSE_URL", f"http://127.0.0.1:{port}")
+    read_settings.cache_clear()
+    done = run("plan")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert str(port) in done.stderr
+    assert "Traceback" not in done.stderr
