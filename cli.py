@@ -197,6 +197,28 @@ def topics_status(json_: bool = typer.Option(False, "--json", help="One JSON obj
     typer.echo(plan.to_json() if json_ else t.table(plan, contracts))
 
 
+@app.command()
+def lint(as_json: Annotated[bool, typer.Option("--json", help="Findings as one JSON array.")] = False) -> None:
+    """Check contracts/, migrations/ and views/ without a node: style, what does not fit together, what does not parse.
+
+    One finding a line, `file:line: message`, as editors read it; exit 1 where there is one.
+    """
+    import json
+    from dataclasses import asdict
+
+    from chctl import lint as linter
+    from chctl.settings import settings
+
+    findings = linter.lint(settings().project_dir)
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        for finding in findings:
+            typer.echo(finding)
+    if findings:
+        raise typer.Exit(1)
+
+
 # --- migrations and views ---------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,54 @@
+"""The committed ingest SQL is what the contracts render to, and `chctl contracts render` says where it is not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import cli
+from chctl.contracts import load_all
+from chctl.render import stale
+from chctl.settings import PROJECT_DIR, Settings
+from chctl.sqltext import parse_object, statements
+
+
+def test_the_committed_sql_is_up_to_date() -> None:
+    assert stale(load_all(PROJECT_DIR / "contracts"), PROJECT_DIR) == []
+
+
+def test_every_topic_has_its_family() -> None:
+    for contract in load_all(PROJECT_DIR / "contracts"):
+        for view in ("{}_parsed_mv", "{}_landing_mv", "rejected_{}_mv"):
+            assert (PROJECT_DIR / "views" / "ingest" / f"{view.format(contract.topic)}.sql").is_file()
+
+
+def test_a_kafka_table_is_read_as_lines_by_its_own_group() -> None:
+    for path in (PROJECT_DIR / "migrations").glob("*_ingest.sql"):
+        table = parse_object(statements(path.read_text(encoding="utf-8"))[0].sql)
+        assert [name for name, _ in table.columns] == ["raw"]
+        assert table.settings["kafka_group_name"] == f"chctl.clickhouse.{table.settings['kafka_topic_list']}"
+        assert table.settings["kafka_format"] == "LineAsString"
+
+
+def test_render_writes_what_is_out_of_date_and_check_only_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("contracts", "migrations", "views", "templates"):
+        shutil.copytree(PROJECT_DIR / folder, tmp_path / folder)
+    monkeypatch.setattr("chctl.settings.settings", lambda: Settings(project_dir=tmp_path))
+    contract = tmp_path / "contracts" / "market_trades.yaml"
+    contract.write_text(contract.read_text(encoding="utf-8").replace("max: 1.0e+12", "max: 1.0e+11"), encoding="utf-8")
+    view = "views/ingest/market_trades_landing_mv.sql"
+    before = (tmp_path / view).read_text(encoding="utf-8")
+
+    checked = CliRunner().invoke(cli.app, ["contracts", "render", "--check"])
+    assert (checked.exit_code, checked.stdout) == (1, f"{view}\n")
+    assert (tmp_path / view).read_text(encoding="utf-8") == before
+
+    written = CliRunner().invoke(cli.app, ["contracts", "render"])
+    assert (written.exit_code, written.stdout) == (0, f"{view}\n")
+    assert "in_price > 100000000000)" in (tmp_path / view).read_text(encoding="utf-8")
+    assert CliRunner().invoke(cli.app, ["contracts", "render", "--check"]).exit_code == 0
