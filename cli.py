@@ -637,6 +637,9 @@ def feed_market(
     symbols: Annotated[str, typer.Option(help="Comma-separated, as the venue writes them: XBT/USD,ETH/USD.")] = "",
     replay: Annotated[Path | None, typer.Option(help="Feed a recorded file through the same decoder instead.")] = None,
     speed: Annotated[float, typer.Option(help="Of a replay: 1 its own pace, N times that, 0 without pause.")] = 1.0,
+    raw: Annotated[
+        str, typer.Option(help="`to`: put messages undecoded on market_raw; `from`: normalize that topic, in a group.")
+    ] = "",
 ) -> None:
     """Turn a venue's raw order book updates and trades into the topics `market_l2` and `market_trades`.
 
@@ -654,13 +657,13 @@ def feed_market(
     s = settings()
     logs.configure(s, "chctl-feed-market")
     chosen = [symbol for symbol in (symbols or s.market_symbols).split(",") if symbol]
-    if not (venue or s.market_venue) or not (chosen or replay):
+    if not (venue or s.market_venue) or not (chosen or replay or raw == "from") or raw not in ("", "to", "from"):
         typer.echo(
             "which market? give --venue and --symbols, or set CHCTL_MARKET_VENUE, CHCTL_MARKET_SYMBOLS", err=True
         )
         raise typer.Exit(2)
     try:
-        report = market.main(s, venue or s.market_venue, chosen, replay, speed)
+        report = market.main(s, venue or s.market_venue, chosen, replay, speed, raw)
     except (ValueError, OSError) as error:
         typer.echo(f"chctl feed market: {error}", err=True)
         raise typer.Exit(2) from error

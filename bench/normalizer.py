@@ -262,28 +262,35 @@ def through_broker(per_window: int, windows: int) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
-        brokers = broker.start(data, 0).address if hasattr(broker, "start") else ""
         try:
-            s = Settings(kafka_brokers=brokers)
-            admin = AdminClient({"bootstrap.servers": brokers})
-            for future in admin.create_topics(
-                [
-                    NewTopic(t, num_partitions=1, replication_factor=1)
-                    for t in ("market_raw", "market_l2", "market_trades")
-                ]
-            ).values():
+            s = Settings(kafka_brokers=broker.ensure(data, 0).address)
+            admin = AdminClient({"bootstrap.servers": s.kafka_brokers})
+            topics = [NewTopic(t, num_partitions=1) for t in ("market_raw", "market_l2", "market_trades")]
+            for future in admin.create_topics(topics).values():
                 future.result(10)
             raws = list(synthetic(per_window, windows))
-            publisher = Publisher(s)
-            raw_topic.publish(publisher, "binance", raws)
-            publisher.drain(60)
+            publisher = Publisher(s, buffer_bytes=1 << 30)
+            for begin in range(0, len(raws), 5_000):
+                raw_topic.publish(publisher, venue("binance"), raws[begin : begin + 5_000])
+                publisher.drain(60)
             publisher.close()
+            source = raw_topic.RawTopic(s, venue("binance"), group="bench")
             stop = Stop()
-            source = raw_topic.RawTopic(s, venue("binance"), group="bench", idle=stop.set)
+            times: list[float] = []
+            reading = source.reader.read
+
+            def timed(limit: int, timeout: float) -> list[Any]:
+                messages = reading(limit, timeout)
+                if messages:
+                    times.append(time.perf_counter())
+                elif times and not stop():
+                    stop.set()
+                return messages
+
+            source.reader.read = timed  # type: ignore[method-assign]
             out = Publisher(s)
-            begin = time.perf_counter()
             report = asyncio.run(run_market(source, out, stop=stop))
-            took = time.perf_counter() - begin - source.idle_seconds
+            took = times[-1] - times[0]
             out.close()
         finally:
             broker.stop(data)

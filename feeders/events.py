@@ -16,7 +16,8 @@ class Raw(NamedTuple):
 
     `kind`: `message` (from the websocket), `snapshot` (a REST answer about `symbol`), `connect` or `disconnect` (of the
     connection `conn`; nothing received before it says anything about what comes after), `alive` (nothing was
-    said, but the connection answers), `tick` (time passed).
+    said, but the connection answers), `tick` (time passed), `routed` (a message of which only what concerns
+    `symbol` counts; somebody else follows the connection), `forget` (the books of `conn` are somebody else's now).
     """
 
     receive_time: int  # microseconds UTC, the receiver's clock

@@ -57,6 +57,7 @@ class _Attempts:
 class Live:
     """What a venue sends now about `symbols`. `url` and `rest` replace the venue's own addresses."""
 
+    commits = False
     shift_ms = 0
 
     def __init__(self, venue: Venue, symbols: Sequence[str], *, url: str = "", rest: str = "") -> None:

@@ -22,6 +22,7 @@ from chctl.settings import Settings
 from feeders.events import Raw
 from feeders.live import Live
 from feeders.normalizer import Normalizer, Options
+from feeders.raw_topic import LARGEST, TOPIC, Collector, RawTopic
 from feeders.replay import recording
 from feeders.runtime import Publisher, Stop, Supervisor, serve_metrics
 from feeders.sources import Venue
@@ -32,11 +33,15 @@ log = structlog.get_logger()
 EVENTS = Metric("chctl_market_events_total", "What the normalizer counted.", ["venue", "what"])
 LAG = Gauge("chctl_market_lag_seconds", "Receive time minus the venue's time of the last update.", ["venue"])
 
+#: How often a collector asks for every book anew.
+SNAPSHOT_SECONDS = 300.0
+
 
 class Source(Protocol):
     """Where a feed comes from: a live venue, a recording, a raw topic, a simulated venue."""
 
     venue: Venue
+    commits: bool  # wants to know when rows are on the broker
     shift_ms: int  # added to the venue's event times; 0 but for recordings moved into the present
 
     def events(self) -> AsyncIterator[list[Raw]]:
@@ -65,6 +70,8 @@ class Replay:
     so that it begins now (receive and event times alike). `resync` is given the books that ask for a snapshot; what
     it returns is received next.
     """
+
+    commits = False
 
     def __init__(
         self,
@@ -130,6 +137,7 @@ async def run_market(
     supervisor: Supervisor | None = None,
     flush_seconds: float = 0.02,
     drain_seconds: float = 30.0,
+    commit_seconds: float = 1.0,
 ) -> Report:
     """Feed until the source ends or `stop`; then flush the open windows and wait for the broker.
 
@@ -141,6 +149,7 @@ async def run_market(
     venue = source.venue.name
     seen: Counter[str] = Counter()
     flushed = 0.0
+    committed = time.monotonic()
     ready = False
 
     def publish() -> None:
@@ -168,14 +177,18 @@ async def run_market(
                 seen = normalizer.counts.copy()
                 LAG.labels(venue).set(normalizer.lag_ms / 1000)
             await publisher.room(supervisor.progress, stop)
+            if source.commits and now - committed >= commit_seconds:
+                committed = now
+                if await asyncio.to_thread(publisher.drain, drain_seconds):
+                    source.acknowledged()
             if stop():
                 break
-    supervisor.stopping()
-    normalizer.flush()
-    publish()
-    delivered = await asyncio.to_thread(publisher.drain, drain_seconds)
-    if delivered:
-        source.acknowledged()
+        supervisor.stopping()
+        normalizer.flush()
+        publish()
+        delivered = await asyncio.to_thread(publisher.drain, drain_seconds)
+        if delivered:
+            source.acknowledged()
     report = Report(normalizer.counts, publisher.acknowledged.copy(), 0)
     report.lost = sum(publisher.added.values()) - sum(publisher.acknowledged.values())
     log.info("feed ended", venue=venue, counts=dict(report.counts), produced=dict(report.produced), lost=report.lost)
@@ -188,21 +201,74 @@ def options(settings: Settings) -> Options:
     return Options(settings.market_window_ms, settings.market_levels, bands)
 
 
-def main(settings: Settings, venue: str, symbols: list[str], replay: Path | None = None, speed: float = 1.0) -> Report:
-    """Run the feeder until SIGTERM or, for a recording, its end. Raises ValueError, OSError, PublishError."""
+async def collect(
+    source: Live | Replay, publisher: Publisher, *, stop: Stop | None = None, supervisor: Supervisor | None = None
+) -> Report:
+    """Put what a venue sends on `market_raw`, undecoded, until the source ends or `stop`.
+
+    Every book is asked for anew every SNAPSHOT_SECONDS, so that whoever takes over a partition has not far to read.
+    """
+    stop = stop or Stop()
+    supervisor = supervisor or Supervisor()
+    collector = Collector(source.venue)
+    counts: Counter[str] = Counter()
+    asked = time.monotonic()
+    async with aclosing(source.events()) as batches:  # type: ignore[type-var]
+        supervisor.ready(f"collecting {source.venue.name}")
+        async for batch in batches:
+            for raw in batch:
+                counts[raw.kind] += 1
+                for key, row in collector.rows(raw):
+                    publisher.add(TOPIC, key, row)
+            publisher.flush()
+            if any(raw.kind != "tick" for raw in batch):
+                supervisor.progress()
+            if time.monotonic() - asked > SNAPSHOT_SECONDS:
+                asked = time.monotonic()
+                for symbol in collector.symbols:
+                    source.resync(symbol, "periodic")
+            await publisher.room(supervisor.progress, stop)
+            if stop():
+                break
+    supervisor.stopping()
+    await asyncio.to_thread(publisher.drain, 30.0)
+    lost = sum(publisher.added.values()) - sum(publisher.acknowledged.values())
+    log.info("collecting ended", venue=source.venue.name, produced=dict(publisher.acknowledged), lost=lost)
+    return Report(counts, publisher.acknowledged.copy(), lost)
+
+
+def main(
+    settings: Settings,
+    venue: str,
+    symbols: list[str],
+    replay: Path | None = None,
+    speed: float = 1.0,
+    raw: str = "",
+) -> Report:
+    """Run the feeder until SIGTERM or, for a recording, its end. Raises ValueError, OSError, PublishError.
+
+    `raw`: `to` puts what was received on `market_raw` instead, `from` normalizes what stands there.
+    """
     chosen = venue_named(venue)
-    source: Source = (
+    source: Live | Replay = (
         Replay(chosen, recording(replay, symbols[0] if symbols else ""), speed=speed)
         if replay
         else Live(chosen, symbols)
     )
     close_metrics = serve_metrics(settings)
-    publisher = Publisher(settings, buffer_bytes=settings.market_buffer_mb << 20)
+    publisher = Publisher(
+        settings,
+        buffer_bytes=settings.market_buffer_mb << 20,
+        config={"message.max.bytes": LARGEST} if raw == "to" else None,
+    )
     stop = Stop().install()
     try:
+        if raw == "to":
+            return asyncio.run(collect(source, publisher, stop=stop))
+        shared = RawTopic(settings, chosen, group=f"chctl.normalizer.{TOPIC}") if raw == "from" else None
         return asyncio.run(
             run_market(
-                source,
+                shared or source,
                 publisher,
                 options=options(settings),
                 stop=stop,

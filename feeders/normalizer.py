@@ -199,6 +199,8 @@ class Normalizer:
         self._messages += 1
         for event in self._decode(raw):
             what = type(event)
+            if kind == "routed" and event.symbol != raw.symbol:  # type: ignore[union-attr]
+                continue
             if what is BookUpdate:
                 if self.shift_ms and event.event_time:  # type: ignore[union-attr]
                     event.event_time += self.shift_ms  # type: ignore[union-attr]
@@ -216,6 +218,10 @@ class Normalizer:
         """What happened to a connection; True if there is nothing to decode."""
         if kind == "alive":
             self._heard[conn] = now
+        elif kind == "forget":
+            self._heard.pop(conn, None)
+            for state in self._on(conn):
+                del self._states[state.symbol]
         elif kind in ("connect", "disconnect"):
             if kind == "connect":
                 self._heard[conn] = now

@@ -246,8 +246,8 @@ class Reader:
         self._consumer = Consumer(
             consumer_config(settings, group) | {"enable.auto.offset.store": False} | (config or {})
         )
-        self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
         self.assigned: set[tuple[str, int]] = set()
+        self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def read(self, limit: int = 500, timeout: float = 0.2) -> list[Message]:
         """Up to `limit` messages; empty after `timeout` seconds without any. Raises KafkaException on fatal errors."""
@@ -264,10 +264,16 @@ class Reader:
                 log.warning("kafka", error=error.str())
         return messages
 
-    def commit(self) -> None:
-        """Everything handed out by `read` is safe."""
-        positions, self._positions = self._positions, {}
-        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in positions.items()]
+    def commit(self, positions: dict[tuple[str, int], int] | None = None) -> None:
+        """Everything handed out by `read` is safe, or only what stands before `positions` (topic, partition: offset).
+        """
+        if positions is None:
+            positions, self._positions = self._positions, {}
+        offsets = [
+            TopicPartition(topic, partition, offset)
+            for (topic, partition), offset in positions.items()
+            if (topic, partition) in self.assigned
+        ]
         if offsets:
             self._consumer.commit(offsets=offsets, asynchronous=False)
 

@@ -82,7 +82,7 @@ class CoinbaseDecoder:
             sequence, channel = message.sequence_num, message.channel
             last = self._last.get(raw.conn, sequence - 1)
             events: list[Event] = []
-            if sequence > last + 1:
+            if sequence > last + 1 and raw.kind != "routed":
                 events.append(ConnectionGap(last + 1, sequence))
             if channel == "market_trades":
                 # Also from messages that come twice or late: the normalizer knows which trades it has had.
