@@ -34,11 +34,12 @@ def line_of(text: str, needle: str) -> int:
     return text[: text.index(needle)].count("\n") + 1
 
 
-def test_the_seven_topics_of_the_design_have_contracts() -> None:
+def test_the_topics_of_the_design_and_the_raw_feed_have_contracts() -> None:
     assert set(CONTRACTS) == {
         "social_raw",
         "social_processed",
         "market_l2",
+        "market_raw",
         "market_trades",
         "user_actions",
         "frontend_events",
