@@ -964,5 +964,33 @@ def rules_own(
 # --- operations -------------------------------------------------------------------------------------------------------
 
 
+@app.command()
+def simulate(
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal markets.")] = 1,
+    minutes: Annotated[float, typer.Option(min=8, max=1440, help="How long the market runs.")] = 10,
+    speed: Annotated[float, typer.Option(min=0, help="Times as fast as it happens; 0 sends everything at once.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the labels as JSON lines.")] = False,
+) -> None:
+    """Produce a simulated venue to user_actions, market_trades and market_l2: 210 ordinary accounts, and offenders.
+
+    Prints who does what and when (seconds after the start), so that alerts can be compared with the truth. Events of a
+    run at --speed 1 happen now; with 0 they are dated so that the last has just happened. Rules raise nothing about
+    events older than their max_age_s.
+    """
+    import json
+    from dataclasses import asdict
+
+    from chctl.settings import settings
+    from chctl.simulate.produce import produce
+    from chctl.simulate.venue import simulate as run_venue
+
+    market = run_venue(seed, minutes)
+    for label in sorted(market.labels, key=lambda label: label.begins_s):
+        text = json.dumps(asdict(label)) if as_json else f"{label.begins_s:7.1f} s  {label.kind:20} {label.strength:9} "
+        typer.echo(text if as_json else text + label.entity)
+    sent = produce(settings(), market, speed)
+    typer.echo(f"{len(market.actions['time'])} actions in {sent} messages", err=True)
+
+
 if __name__ == "__main__":
     app()
