@@ -1,4 +1,5 @@
 -- Defaults of the surveillance rules; each rule's file in views/alerts says what its parameters mean.
+-- not idempotent: the same keys with the same updated_time replace themselves
 INSERT INTO alert_rules (rule, scope, parameter, value, updated_time, updated_by, note) VALUES
     ('aggressive_cancels', '*', 'enabled', 1, '2026-01-01 00:00:00', 'chctl', '0 turns the rule off'),
     ('aggressive_cancels', '*', 'min_value', 60, '2026-01-01 00:00:00', 'chctl', 'cancels within 100 ms a minute'),
