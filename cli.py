@@ -197,6 +197,40 @@ def topics_status(json_: bool = typer.Option(False, "--json", help="One JSON obj
     typer.echo(plan.to_json() if json_ else t.table(plan, contracts))
 
 
+@contracts.command("check")
+def contracts_check(
+    topic: Annotated[str, typer.Argument(help="Topic whose contract the rows must keep.")],
+    rows: Annotated[typer.FileBinaryRead, typer.Argument(help="File of JSON rows, one a line; - is stdin.")] = "-",  # type: ignore[assignment]
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a rejected line.")] = False,
+) -> None:
+    """Say which rows the node would reject, and why, before they are sent.
+
+    Prints `line: reason` for the first breach of each line, as rejected_events would name it; exit 1 where there is
+    one, 2 for an unknown topic.
+    """
+    import json
+
+    from chctl.contracts import ContractError, load_all
+    from chctl.settings import settings
+
+    try:
+        loaded = {contract.topic: contract for contract in load_all(settings().project_dir / "contracts")}
+    except ContractError as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from None
+    if topic not in loaded:
+        typer.echo(f"no contract for {topic!r}: there are {', '.join(loaded)}", err=True)
+        raise typer.Exit(2)
+    rejected = False
+    for number, line in enumerate(rows, 1):
+        reasons = loaded[topic].line_reasons(line)
+        if reasons:
+            rejected = True
+            typer.echo(json.dumps({"line": number, "reasons": reasons}) if as_json else f"{number}: {reasons[0]}")
+    if rejected:
+        raise typer.Exit(1)
+
+
 @app.command()
 def lint(as_json: Annotated[bool, typer.Option("--json", help="Findings as one JSON array.")] = False) -> None:
     """Check contracts/, migrations/ and views/ without a node: style, what does not fit together, what does not parse.

@@ -255,11 +255,6 @@ def encode(row: dict[str, Any]) -> str:
     return json.dumps(row, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def validate(contract: Contract, row: Any) -> list[str]:
-    """Reasons why `row` breaks `contract`, [] where it is valid; the same that the SQL gives."""
-    return contract.reasons(row)
-
-
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 

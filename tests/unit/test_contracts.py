@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from chctl.contracts import ContractError, encode, load, load_all, validate
+import cli
+from chctl.contracts import ContractError, encode, load, load_all
 from chctl.settings import PROJECT_DIR
 
 CONTRACTS = {contract.topic: contract for contract in load_all(PROJECT_DIR / "contracts")}
@@ -82,7 +84,7 @@ def test_a_valid_example_that_is_not_is_refused(tmp_path: Path) -> None:
 def test_every_reason_of_a_row_is_listed_in_the_order_of_the_contract() -> None:
     row = trade(side="buy", price="1", fee=1)
     del row["venue"]
-    assert validate(TRADES, row) == [
+    assert TRADES.reasons(row) == [
         "venue: missing",
         "price: not a number",
         "side: not one of BUY, SELL",
@@ -100,7 +102,7 @@ def test_time_is_bounded_by_tomorrow() -> None:
 
 def test_what_json_cannot_hold_is_no_row() -> None:
     for value in (float("nan"), float("inf"), 2**64, "\ud800", {1: 2}, object()):
-        assert validate(TRADES, trade(price=value)) == ["not a JSON object"]
+        assert TRADES.reasons(trade(price=value)) == ["not a JSON object"]
 
 
 def test_a_field_named_twice_is_refused_with_its_first_value_read() -> None:
@@ -110,3 +112,26 @@ def test_a_field_named_twice_is_refused_with_its_first_value_read() -> None:
 
 def test_the_key_of_a_message_joins_the_key_fields() -> None:
     assert TRADES.message_key(trade()) == "binance:BTCUSDT"
+
+
+def test_contracts_check_names_the_lines_that_would_be_rejected() -> None:
+    lines = [encode(trade()), encode(trade(price=-1)), "{", encode(trade(side="buy"))]
+    checked = CliRunner().invoke(cli.app, ["contracts", "check", "market_trades"], input="\n".join(lines) + "\n")
+    assert checked.exit_code == 1
+    assert checked.stdout.splitlines() == [
+        "2: price: out of bounds",
+        "3: not a JSON object",
+        "4: side: not one of BUY, SELL",
+    ]
+
+
+def test_contracts_check_is_content_with_valid_rows(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.ndjson"
+    rows.write_text(encode(trade()) + "\n", encoding="utf-8")
+    assert CliRunner().invoke(cli.app, ["contracts", "check", "market_trades", str(rows)]).exit_code == 0
+
+
+def test_contracts_check_lists_the_topics_when_it_knows_none_of_that_name() -> None:
+    checked = CliRunner().invoke(cli.app, ["contracts", "check", "trades"], input="{}")
+    assert checked.exit_code == 2
+    assert "market_trades" in checked.stderr
