@@ -53,6 +53,7 @@ class Change:
     after: str = ""  # the SQL of the file; '' for a dropped object
     view: View | None = field(default=None, repr=False, compare=False)
     late: tuple[str, ...] = ()  # run once every other change is in place
+    unsure: bool = False  # reads what changes in the same run: planned again when its turn comes
 
     @property
     def diff(self) -> str:

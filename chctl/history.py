@@ -13,8 +13,9 @@ from clickhouse_migrations.migrator import Migrator
 from chctl.bookkeeping import VERSIONS, Applied, Book, HistoryRow, utc_now, whoami
 from chctl.clickhouse import connect
 from chctl.drift import drift
+from chctl.library import Cluster
 from chctl.lock import Lock
-from chctl.migrate import Cluster, MigrateError, Runner, Step
+from chctl.migrate import MigrateError, Runner, Step
 from chctl.node_state import live_objects, opened
 from chctl.project import Project
 from chctl.settings import Settings

@@ -3,8 +3,7 @@
 The table's comment names the holder (user, host, pid, process start) and cannot be written apart from taking the
 lock. The holder's heartbeat is a row in the table. A holder on this host whose process is gone is taken over at once; a
 holder elsewhere after `STALE_S` without a heartbeat. Take-over renames the dead lock to a name that holds its id: of
-two runs that try, one fails, since that name exists. Where Keeper is configured, clickhouse-migrations' own KeeperMap
-lock is held as well, so that runs of its command line keep out too.
+two runs that try, one fails, since that name exists.
 """
 
 from __future__ import annotations

@@ -17,8 +17,6 @@ from typing import Any
 import structlog
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
-from clickhouse_migrations.clickhouse_cluster import ClickhouseCluster
-from clickhouse_migrations.connection import ClickhouseConnectConnection
 from clickhouse_migrations.exceptions import MigrationException
 from clickhouse_migrations.migrator import Migrator
 
@@ -29,7 +27,7 @@ from chctl.contracts import ContractError
 from chctl.idempotence import waiver, why_not_idempotent
 from chctl.lock import Lock, LockedError, LockLostError
 from chctl.node_state import live_objects
-from chctl.plan import make_plan
+from chctl.plan import Plan, make_plan, plan_views
 from chctl.project import MigrationFile, Project
 from chctl.resume import ResumePoint, read_resume_point
 from chctl.settings import Settings
@@ -63,39 +61,6 @@ class Report:
     def changed(self) -> bool:
         """Whether anything was done."""
         return bool(self.migrations or self.changes)
-
-
-class _Connection(ClickhouseConnectConnection):
-    """clickhouse-migrations' connection over a client that stays open, recording the migrations' statements."""
-
-    def __init__(self, client: Client, runner: Runner | None = None) -> None:
-        super().__init__(client)
-        self._runner = runner
-
-    def command(self, statement: str, log_statement: str | None = None) -> None:
-        if self._runner is None or not self._runner.migration_statement(statement):
-            super().command(statement, log_statement)
-
-    def insert(self, table: str, rows: list[dict[str, Any]]) -> None:
-        if self._runner is not None:
-            self._runner.book.flush()
-        super().insert(table, rows)
-        if self._runner is not None:
-            self._runner.migrations_recorded(rows)
-
-    def __exit__(self, *_: object) -> None:
-        pass  # the client is the caller's
-
-
-class Cluster(ClickhouseCluster):
-    """clickhouse-migrations on one open client instead of a new one a step."""
-
-    def __init__(self, client: Client, runner: Runner | None = None) -> None:
-        super().__init__(driver="clickhouse-connect", migrations_table=VERSIONS)
-        self._open = _Connection(client, runner)
-
-    def connection(self, db_name: str | None = None) -> _Connection:  # noqa: ARG002 - the library's signature
-        return self._open
 
 
 @dataclass(frozen=True)
@@ -221,16 +186,28 @@ def _apply(runner: Runner, database: str, project: Project, options: Options, re
         plan = make_plan(client, database, project, prune=options.prune, overwrite=options.overwrite)
         if plan.refusals:
             raise MigrateError("migrations were applied, the views are refused:\n" + "\n".join(plan.refusals))
-    for change in plan.changes:
+    for planned in plan.changes:
+        change = _planned_again(runner, database, planned) if planned.unsure else planned
         seconds = _run_change(runner, change, change.statements)
         if change.action == "recreate":
             _wait_until_reading(client, database, change.object)
         if not change.late:
             _record(runner, database, change, seconds)
         report.changes.append(change)
-    for change in plan.changes:
+    for change in report.changes:
         if change.late:
             _record(runner, database, change, _run_change(runner, change, change.late, len(change.statements)))
+
+
+def _planned_again(runner: Runner, database: str, planned: Change) -> Change:
+    """The change of an object that reads what this run has changed, now that the node can say what its query gives."""
+    if planned.view is None:
+        return planned
+    plan = Plan()
+    plan_views(runner.client, database, [planned.view], runner.book.objects(), plan, {planned.object})
+    if plan.refusals:
+        raise MigrateError("refused, after the changes before it were applied:\n" + "\n".join(plan.refusals))
+    return plan.changes[0] if plan.changes else planned
 
 
 def _apply_migrations(
@@ -248,6 +225,8 @@ def _apply_migrations(
         report.resumed = f"{point.stopped[-1].where}: going on there"
         log.warning(report.resumed)
     _settle(point, pending, runner, options.interrupted)
+    from chctl.library import Cluster  # its drivers take a tenth of a second to import: only where there is work
+
     runner.paths = {m.version: m.path for m in project.migrations}
     runner.expect(
         Step(m.version, m.path, m.md5, i + 1, sql)

@@ -6,7 +6,7 @@ Looks only; the node, its bookkeeping included, is left as it is. What is refuse
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
@@ -215,14 +215,16 @@ def plan_views(
     targets = {v.definition.target for v in views if v.definition.target}
     live = live_objects(client, database, {v.name for v in views} | targets)
     columns = table_columns(client, database, targets)
+    touched = {v.name for v in views}
     made_here = {v.name for v in views if v.name not in live}
     for view in views:
         want = view.definition
         target = live.get(want.target or "")
         try:
             output: dict[str, str] = {}
+            unsure = bool(want.query and want.reads & touched)
             if want.query and want.kind != "function" and not want.reads & made_here:
-                output = describe(client, want.query, later=bool(plan.migrations))
+                output = describe(client, want.query, later=unsure or bool(plan.migrations))
             change = change_of(
                 view,
                 live.get(view.name),
@@ -240,7 +242,7 @@ def plan_views(
             plan.refusals.append(f"{view.path}:{view.line}: {_first_line(error)}")
         else:
             if change is not None:
-                plan.changes.append(change)
+                plan.changes.append(replace(change, unsure=unsure))
 
 
 def _first_line(error: Exception) -> str:

@@ -2,8 +2,8 @@
 
 Nothing here talks to a server, so the same reading serves `chctl lint`, `chctl plan` and `chctl migrate`. It is token
 based (strings, quoted names and comments are recognised) and knows the few forms that name another object:
-FROM, JOIN, IN, TO, dictGet('name', ...), joinGet('name', ...) and a dictionary's SOURCE. tests/unit/test_sqltext.py
-compares it with the server's own EXPLAIN AST.
+FROM, JOIN, IN, TO, dictGet('name', ...), joinGet('name', ...) and a dictionary's SOURCE. A test
+(tests/e2e/migrate/test_sqltext.py) compares it with the server's own EXPLAIN AST.
 """
 
 from __future__ import annotations

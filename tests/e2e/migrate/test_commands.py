@@ -31,7 +31,7 @@ def run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CHCTL_CLICKHOUSE_URL", settings.clickhouse_url)
     monkeypatch.setenv("CHCTL_CLICKHOUSE_DATABASE", settings.clickhouse_database)
     # Loggers keep the stream they first wrote to; the runner's is closed after each command.
-    monkeypatch.setattr("chctl.logs.configure", lambda settings: None)
+    monkeypatch.setattr("chctl.logs.configure", lambda _: None)
     read_settings.cache_clear()
     yield lambda *arguments: CliRunner().invoke(app, arguments)
     read_settings.cache_clear()
