@@ -1026,5 +1026,32 @@ def simulate(
     typer.echo(f"{len(market.actions['time'])} actions in {sent} messages", err=True)
 
 
+@app.command()
+def tune(
+    cores: Annotated[int, typer.Option(help="Cores of the server.")] = 16,
+    ram: Annotated[int, typer.Option(help="Memory in GiB.")] = 64,
+    disk: Annotated[int, typer.Option(help="Disk of /var/lib/clickhouse in GB.")] = 2000,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to. [default: deploy/clickhouse]")] = None,
+) -> None:
+    """Write the settings of a ClickHouse server (config.d, users.d, optional) for a machine of this size.
+
+    Every line says why it stands there. The Kafka consumers are counted from contracts/.
+
+        chctl tune --cores 8 --ram 32 --disk 1000 --out /etc/clickhouse-server
+    """
+    from chctl import tune as t
+    from chctl.contracts import ContractError, load_all
+    from chctl.settings import settings
+
+    project = settings().project_dir
+    try:
+        machine = t.Machine(cores, ram, disk, t.consumers(list(load_all(project / "contracts"))))
+        changed = t.write(t.render(machine, project), out or project / "deploy" / "clickhouse")
+    except (t.TuneError, ContractError, OSError) as error:
+        raise _fail(error) from None
+    for path in changed:
+        typer.echo(path)
+
+
 if __name__ == "__main__":
     app()
