@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -45,13 +46,20 @@ def feed(settings: Settings, outbox: Client, receiver: Receiver, tmp_path: Path)
     assert outbox
     started: list[Feeder] = []
 
-    def start(route: dict[str, Any], *, fallback: str = "ops", mail: str = "", **environment: str) -> Feeder:
+    def start(
+        route: dict[str, Any],
+        *,
+        fallback: str = "ops",
+        mail: str = "",
+        ops: dict[str, Any] | None = None,
+        **environment: str,
+    ) -> Feeder:
         (tmp_path / "slack").write_text(receiver.url("/services/T0/B0/secret"))
         (tmp_path / "pagerduty").write_text("R0UT1NGKEY")
         (tmp_path / "mail").write_text(mail or "json://127.0.0.1:9/")
         spec = {
             "channels": {
-                "ops": {"type": "webhook", "url": receiver.url("/ops"), "max_attempts": 2},
+                "ops": {"type": "webhook", "url": receiver.url("/ops"), "max_attempts": 2} | (ops or {}),
                 "slack": {"type": "slack", "url_file": "slack"},
                 "pager": {"type": "pagerduty", "routing_key_file": "pagerduty", "url": receiver.url("/v2/enqueue")},
                 "mail": {"type": "apprise", "url_file": "mail"},
@@ -190,6 +198,44 @@ def test_chctl_alerts_test_goes_the_whole_way_to_the_channel_it_names(
     assert at(receiver, "/ops") == []
     (row,) = operations.test_channel(outbox, "pigeon", "mona", timeout=20)
     assert (row["outcome"], row["error"]) == ("suppressed", "no channel is called pigeon")
+
+
+class Slow(Response):
+    """Takes a fifth of a second to answer; `most` is how many did so at once."""
+
+    now = most = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        Slow.now += 1
+        Slow.most = max(Slow.most, Slow.now)
+        await asyncio.sleep(0.2)
+        Slow.now -= 1
+        await super().__call__(scope, receive, send)
+
+
+def test_a_channel_gets_no_more_at_once_and_a_second_than_it_takes(
+    outbox: Client, receiver: Receiver, feed: Callable[..., Feeder]
+) -> None:
+    Slow.most = 0
+    receiver.script = lambda _got: Slow(status_code=204)
+    unbounded = {"limit": 1000, "window": "1s"}
+    feed({"channels": ["ops"], "group": unbounded}, fallback="", ops={"concurrency": 2, "rate": 8})
+    raise_alerts(outbox, [{"alert_id": f"a{n}", "entity": f"e{n}"} for n in range(16)])
+    wait_for(lambda: len(deliveries(outbox, "delivered")) == 16)
+    assert Slow.most == 2
+    times = [got.time for got in receiver.got]
+    assert times[-1] - times[0] >= 15 / 8 * 0.95
+
+
+def test_retry_after_is_waited_for_by_the_whole_channel(
+    outbox: Client, receiver: Receiver, feed: Callable[..., Feeder]
+) -> None:
+    receiver.script = lambda _got: Response("slow down", 429, {"retry-after": "2"}) if len(receiver.got) == 1 else None
+    feed({"channels": ["ops"]}, fallback="", ops={"concurrency": 1})
+    raise_alerts(outbox, [{"alert_id": f"a{n}", "entity": f"e{n}"} for n in range(3)])
+    wait_for(lambda: len(deliveries(outbox, "delivered")) == 3)
+    first, *rest = (got.time for got in receiver.got)
+    assert min(rest) - first >= 2.0
 
 
 class Mailbox:
