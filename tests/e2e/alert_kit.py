@@ -89,7 +89,7 @@ def publish(s: Settings, *alerts: dict[str, object]) -> None:
     assert producer.flush(10) == 0
 
 
-def wait_for(what: Callable[[], Any], timeout: float = 20.0, *, every: float = 0.05) -> Any:
+def wait_for(what: Callable[[], Any], timeout: float = 45.0, *, every: float = 0.05) -> Any:
     """The first true answer; fails after `timeout` seconds with the last one."""
     until = time.monotonic() + timeout
     while not (answer := what()):

@@ -188,7 +188,7 @@ def test_chctl_alerts_test_goes_the_whole_way_to_the_channel_it_names(
     outbox: Client, receiver: Receiver, feed: Callable[..., Feeder]
 ) -> None:
     feed({"channels": ["ops"], "routes": [{"match": {"severity": "critical"}, "channels": ["pager"]}]})
-    (row,) = operations.test_channel(outbox, "pager", "mona", timeout=20)
+    (row,) = operations.test_channel(outbox, "pager", "mona", timeout=45)
     assert (row["channel"], row["status"], row["outcome"], row["http_status"]) == (
         "pager",
         "resolved",
@@ -196,7 +196,7 @@ def test_chctl_alerts_test_goes_the_whole_way_to_the_channel_it_names(
         204,
     )
     assert at(receiver, "/ops") == []
-    (row,) = operations.test_channel(outbox, "pigeon", "mona", timeout=20)
+    (row,) = operations.test_channel(outbox, "pigeon", "mona", timeout=45)
     assert (row["outcome"], row["error"]) == ("suppressed", "no channel is called pigeon")
 
 
