@@ -2,7 +2,7 @@
 
 Three kinds of rules: the text of one file (RULES below, one function a rule), what the files say together
 (`chctl.checks`, which `chctl migrate` refuses on too), and whether ClickHouse can read it (`EXPLAIN AST` of every
-statement by chDB in a child process).
+statement by chDB in a child process). The routing files of deploy/alerts/ are checked beside them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from chctl.render import MIGRATIONS, stale
 from chctl.scratch import Scratch, ScratchError
 from chctl.sqltext import SqlError, Statement, statements, word
 from chctl.views import FileError, read_sql, read_view
+from feeders.alerting.routing import check as check_routing
 
 _LINE = re.compile(r"\(line (\d+), col \d+\)")
 #: Words that are followed by the name of an object.
@@ -141,7 +142,15 @@ def lint(project_dir: Path) -> list[Finding]:
         Finding(path.as_posix(), 1, "is not what its contract renders to: run `chctl contracts render`")
         for path in stale(contracts, project_dir)
     ]
+    found += routing(project_dir)
     return sorted(set(found))
+
+
+def routing(project_dir: Path) -> Iterator[Finding]:
+    """What is wrong with the routing files of the alert feeder."""
+    for path in sorted((project_dir / "deploy" / "alerts").glob("*.yaml")):
+        shown = path.relative_to(project_dir).as_posix()
+        yield from (Finding(shown, 1, fault.removeprefix(f"{path}: ")) for fault in check_routing(path)[1])
 
 
 def unreadable(files: list[SqlFile]) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chctl.lint import routing as routing_findings
 from chctl.settings import PROJECT_DIR
 from feeders.alerting.model import Alert, Page, idempotency_key
 from feeders.alerting.routing import Routing, RoutingError, check, load
@@ -147,6 +148,15 @@ def test_each_fault_is_named_with_its_place(tmp_path: Path, change: dict[str, An
     good = {"channels": CHANNELS, "route": TREE, "fallback": "ops"}
     found = faults(tmp_path, yaml.safe_dump(good | change))
     assert any(fault in each for each in found), found
+
+
+def test_chctl_lint_names_the_faults_of_the_files_in_deploy_alerts(tmp_path: Path) -> None:
+    folder = tmp_path / "deploy" / "alerts"
+    folder.mkdir(parents=True)
+    (folder / "routes.yaml").write_text(yaml.safe_dump({"channels": CHANNELS, "route": TREE, "fallback": "nobody"}))
+    assert [str(finding) for finding in routing_findings(tmp_path)] == [
+        "deploy/alerts/routes.yaml:1: fallback: no channel is called 'nobody'"
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "[]", "null", "channels: {}"])
