@@ -315,6 +315,7 @@ def main() -> None:
             cells = "  ".join(f"{k} {v:,.2f}" if v < 100 else f"{k} {v:,.0f}" for k, v in result.items())
             print(f"{label}: {cells}", flush=True)
 
+    report("memory", memory())  # first: what other measurements leave free would hide a growth
     for per_window, windows in ((2, 1500), (20, 200), (200, 20)):
         report(
             f"{per_window} diffs a window", compare("binance", list(synthetic(per_window, windows)), ("baseline",), 10)
@@ -330,7 +331,6 @@ def main() -> None:
         if (CAPTURES / file).exists():
             raws = list(recording(CAPTURES / file, "BTCUSDT"))
             report(f"recording {name}", compare(name, raws, ("baseline",) if name.startswith("binance") else ()))
-    report("memory", memory())
     if not arguments.no_broker:
         report("through the broker, 20 diffs a window", through_broker(20, 1000))
     if arguments.json:
