@@ -25,7 +25,7 @@ from rich.live import Live
 from chctl import migrate, topics
 from chctl.clickhouse import connect
 from chctl.contracts import load_all
-from chctl.demo import screen
+from chctl.demo import screen, social
 from chctl.demo.exchange import SimulatedVenue, incidents, simulate
 from chctl.demo.incident import PulledDepth
 from chctl.demo.ledger import Alerts, Ledger, streams
@@ -118,6 +118,7 @@ def run(options: Options, console: Console) -> Ledger:
             migrate.migrate(settings)
         client = stack.enter_context(connect(settings))
         receiver = stack.enter_context(_alert_path(settings, data_dir))
+        stack.enter_context(social.talk(settings, data_dir, seed=options.seed, turn_after=options.seconds / 2))
         return _watch(options, chosen, settings, client, receiver, console)
 
 
@@ -204,7 +205,9 @@ def _watch(
             elif now - plain_at >= 5:
                 plain_at = now
                 counts = ", ".join(f"{s.topic} {s.stored:,} of {s.produced:,}" for s in view.streams)
-                console.print(f"{passed:4.0f} s  stored {counts}; alerts {len(view.alerts)}", highlight=False)
+                mood = ", ".join(f"{symbol} {mean:+.2f}" for symbol, _, mean in view.mood) or "none yet"
+                line = f"{passed:4.0f} s  stored {counts}; sentiment {mood}; alerts {len(view.alerts)}"
+                console.print(line, highlight=False)
             feeding.join(0.5)
     feeding.stop.set()
     feeding.join()

@@ -28,6 +28,16 @@ WHERE mapContains(bids_within, 10)
 GROUP BY book
 ORDER BY book
 """
+MOOD = """
+SELECT
+    symbol,
+    count() AS posts,
+    avg(sentiment_score) AS mood
+FROM dash_posts
+WHERE (event_time > (now64(3) - 15)) AND (symbol != '')
+GROUP BY symbol
+ORDER BY symbol
+"""
 ALERTS = "SELECT event_time, severity, status, summary FROM alerts FINAL ORDER BY raised_time DESC LIMIT 8"
 LAG = """
 SELECT quantile(0.5)(dateDiff('millisecond', receive_time, ingest_time))
@@ -44,6 +54,7 @@ class View:
     rates: dict[str, float] = field(default_factory=dict)
     books: Sequence[Sequence[Any]] = ()
     alerts: Sequence[Sequence[Any]] = ()
+    mood: Sequence[Sequence[Any]] = ()
     lag_ms: float = float("nan")
 
 
@@ -54,6 +65,7 @@ def read(client: Client, produced: Mapping[str, int], before: View | None, secon
         was = {stream.topic: stream.stored for stream in before.streams}
         view.rates = {s.topic: (s.stored - was.get(s.topic, 0)) / seconds for s in view.streams}
     view.books = client.query(BOOKS).result_rows
+    view.mood = client.query(MOOD).result_rows
     view.alerts = client.query(ALERTS).result_rows
     view.lag_ms = client.query(LAG).result_rows[0][0]
     return view
@@ -78,6 +90,7 @@ def render(view: View, title: str, done: float, delivered: int, live: bool) -> R
         books.add_column(heading, justify="left" if heading == "book" else "right")
     for name, bid, ask, spread, bids, asks in view.books:
         books.add_row(name, f"{bid:,.2f}", f"{ask:,.2f}", f"{spread:.2f}", f"{bids:,.3f}", f"{asks:,.3f}")
+    mood = Text("   ").join(_mood(*row) for row in view.mood) if view.mood else Text("none yet", style="dim")
     alerts = [
         Text(f"{time:%H:%M:%S} {status:<8} {summary}", style="red" if status == "firing" else "green")
         for time, _severity, status, summary in view.alerts
@@ -87,6 +100,15 @@ def render(view: View, title: str, done: float, delivered: int, live: bool) -> R
         Panel(Text(title, style="bold yellow"), subtitle=f"delivered to the webhook: {delivered}{lag}"),
         Panel(table, title="streams", title_align="left"),
         Panel(books, title="books", title_align="left"),
+        Panel(mood, title="sentiment of the last 15 s, simulated posts", title_align="left"),
         Panel(Group(*alerts), title="alerts", title_align="left"),
         ProgressBar(total=1, completed=min(done, 1)),
     )
+
+
+def _mood(symbol: str, posts: int, mood: float) -> Text:
+    """A bar from -1 to 1."""
+    width = round(abs(mood) * 8)
+    bar = "█" * width if width else "·"
+    style = "green" if mood > 0.05 else "red" if mood < -0.05 else "dim"
+    return Text.assemble(f"{symbol} ", (f"{mood:+.2f} {bar:<8}", style), f" {posts:>3} posts")
