@@ -1,0 +1,26 @@
+-- Defaults of the social rules; each rule's file in views/alerts says what its parameters mean.
+-- not idempotent: the same keys with the same updated_time replace themselves
+INSERT INTO alert_rules (rule, scope, parameter, value, updated_time, updated_by, note) VALUES
+    ('sentiment_shock', '*', 'enabled', 1, '2026-01-01 00:00:00', 'chctl', '0 turns the rule off'),
+    ('sentiment_shock', '*', 'window_m', 10, '2026-01-01 00:00:00', 'chctl', 'minutes that are compared with the baseline'),
+    ('sentiment_shock', '*', 'baseline_m', 1440, '2026-01-01 00:00:00', 'chctl', 'minutes before the window'),
+    ('sentiment_shock', '*', 'min_posts', 20, '2026-01-01 00:00:00', 'chctl', 'rated posts in the window'),
+    ('sentiment_shock', '*', 'min_baseline_posts', 100, '2026-01-01 00:00:00', 'chctl', 'rated posts in the baseline before the rule speaks'),
+    ('sentiment_shock', '*', 'min_shift', 0.3, '2026-01-01 00:00:00', 'chctl', 'of the weighted mean, on the scale from -1 to 1'),
+    ('sentiment_shock', '*', 'z', 4, '2026-01-01 00:00:00', 'chctl', 'standard errors between window and baseline'),
+    ('sentiment_shock', '*', 'persist_signals', 2, '2026-01-01 00:00:00', 'chctl', 'bad minutes'),
+    ('sentiment_shock', '*', 'persist_s', 300, '2026-01-01 00:00:00', 'chctl', 'within'),
+    ('sentiment_shock', '*', 'resolve_s', 600, '2026-01-01 00:00:00', 'chctl', 'quiet seconds'),
+    ('sentiment_shock', '*', 'max_age_s', 1800, '2026-01-01 00:00:00', 'chctl', 'older posts raise nothing, so that backfills stay quiet'),
+    ('buzz_burst', '*', 'enabled', 1, '2026-01-01 00:00:00', 'chctl', '0 turns the rule off'),
+    ('buzz_burst', '*', 'window_m', 5, '2026-01-01 00:00:00', 'chctl', 'minutes that are compared with the baseline'),
+    ('buzz_burst', '*', 'baseline_m', 1440, '2026-01-01 00:00:00', 'chctl', 'minutes before the window'),
+    ('buzz_burst', '*', 'min_baseline_m', 60, '2026-01-01 00:00:00', 'chctl', 'minutes of history before the rule speaks'),
+    ('buzz_burst', '*', 'min_posts', 30, '2026-01-01 00:00:00', 'chctl', 'mentions in the window'),
+    ('buzz_burst', '*', 'min_authors', 10, '2026-01-01 00:00:00', 'chctl', 'authors in the window: one bot is no crowd'),
+    ('buzz_burst', '*', 'factor', 4, '2026-01-01 00:00:00', 'chctl', 'times the usual window'),
+    ('buzz_burst', '*', 'z', 6, '2026-01-01 00:00:00', 'chctl', 'Poisson standard deviations above the usual window'),
+    ('buzz_burst', '*', 'persist_signals', 1, '2026-01-01 00:00:00', 'chctl', 'bad minutes'),
+    ('buzz_burst', '*', 'persist_s', 60, '2026-01-01 00:00:00', 'chctl', 'within'),
+    ('buzz_burst', '*', 'resolve_s', 600, '2026-01-01 00:00:00', 'chctl', 'quiet seconds'),
+    ('buzz_burst', '*', 'max_age_s', 1800, '2026-01-01 00:00:00', 'chctl', 'older posts raise nothing, so that backfills stay quiet');
