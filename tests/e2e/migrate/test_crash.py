@@ -96,6 +96,7 @@ def schema(project: Project) -> list[tuple[Any, ...]]:
     return rows + project.query("SELECT 'seeds', toString(count()) FROM seeds")
 
 
+@pytest.mark.timeout(400)  # forty runs of migrate; the default is for one
 def test_killed_before_every_write_the_next_run_finishes(
     project: Project, make_project: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,7 +111,7 @@ class Traffic:
             self._stop.wait(0.005)
 
 
-def wait_for(client: Client, sql: str, wanted: Callable[[Any], bool], seconds: float = 60) -> Any:
+def wait_for(client: Client, sql: str, wanted: Callable[[Any], bool], seconds: float = 120) -> Any:
     """Poll a query until its first value is wanted; fails after the deadline."""
     deadline = time.monotonic() + seconds
     while not wanted(value := client.query(sql).result_rows[0][0]):
@@ -155,6 +155,7 @@ def assert_every_row_once(client: Client, produced: int) -> None:
     assert rollup == (produced, produced)
 
 
+@pytest.mark.timeout(300)  # twenty runs of migrate under load
 def test_every_kind_is_edited_20_times_under_traffic_and_every_row_counts_once(
     settings: Settings, topic: Callable[..., str], client: Client, tmp_path: Path
 ) -> None:
@@ -179,6 +180,7 @@ def test_every_kind_is_edited_20_times_under_traffic_and_every_row_counts_once(
 
 
 @pytest.mark.kafka
+@pytest.mark.timeout(300)
 def test_a_kafka_table_is_made_anew_20_times_under_traffic_and_every_row_counts_once(
     apache_kafka: ApacheKafka, fresh_node: Callable[..., NodeProcess], tmp_path: Path
 ) -> None:
