@@ -97,8 +97,11 @@ def demo(
 
     from rich.console import Console
 
+    from chctl import logs
     from chctl.demo import run
+    from chctl.settings import settings
 
+    logs.configure(settings().model_copy(update={"log_level": "WARNING"}))  # the screen tells the rest
     pace = 0.0 if speed == "max" else float(speed)
     options = run.Options(seconds, capture, venue, symbol, pace, incident_at, seed)
     try:

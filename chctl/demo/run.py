@@ -220,14 +220,17 @@ def _watch(
 
 
 def _settle(chosen: Feed, produced: Mapping[str, int], client: Client, receiver: Receiver) -> Ledger:
-    """Give what is under way time to arrive, and a second more for what should not arrive at all."""
+    """Give what is under way time to arrive, and a second more for what should not arrive at all.
+
+    A rule may still be running when the rows are stored: the ledger counts only once it balances twice, a second apart.
+    """
     deadline = time.monotonic() + SETTLE_SECONDS
+    pauses = [0.0, 1.0]
     ledger = balance(chosen, produced, client, receiver)
-    while not ledger.balances and time.monotonic() < deadline:
-        time.sleep(0.25)
+    while pauses and time.monotonic() < deadline:
+        time.sleep(pauses.pop() if ledger.balances else 0.25)
         ledger = balance(chosen, produced, client, receiver)
-    time.sleep(1)
-    return balance(chosen, produced, client, receiver)
+    return ledger
 
 
 def balance(chosen: Feed, produced: Mapping[str, int], client: Client, receiver: Receiver) -> Ledger:

@@ -1,0 +1,147 @@
+"""Faults on the market's path: whatever dies or repeats, produced = stored + rejected and rollup = rebuild."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from chctl.clickhouse import connect
+from chctl.demo.incident import PulledDepth
+from chctl.kafka import client_config
+from chctl.node import broker, drain
+from chctl.settings import Settings
+from feeders.replay import recording
+from tests.e2e.market_kit import SPOT, Start, assert_whole, bring_up, first, normalized, play, publish, settled, state
+from tests.kafka.server import ApacheKafka
+
+
+class Playing(threading.Thread):
+    """A minute of the recording in ten seconds, while the test breaks things."""
+
+    def __init__(self, settings: Settings, captures: Path) -> None:
+        super().__init__(daemon=True)
+        self.produced: Counter[str] = Counter()
+        self._settings, self._captures = settings, captures
+        self.start()
+
+    def run(self) -> None:
+        self.produced = play(self._settings, self._captures, seconds=60, speed=6)
+
+    def end(self) -> Counter[str]:
+        self.join(90)
+        assert not self.is_alive()
+        assert self.produced
+        return self.produced
+
+
+def stored(settings: Settings) -> int:
+    with connect(settings) as client:
+        return int(client.command("SELECT count() FROM trades"))  # type: ignore[arg-type]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 40) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_the_same_capture_sent_twice_changes_no_count(fresh_node: Start, captures: Path) -> None:
+    settings = bring_up(fresh_node())
+    ends = datetime.now(UTC)
+    rows = normalized(PulledDepth(60)(first(110, recording(captures / SPOT, "BTCUSDT"))), ends)
+    produced = publish(settings, rows)
+    once = state(settings, produced)
+    assert_whole(once)
+    assert [status for _, status in once.alerts] == ["firing", "resolved"]
+
+    publish(settings, rows)
+    wait_until(lambda: not drain.unread(settings.kafka_brokers, timeout=5).keys() & produced.keys())
+    assert state(settings, produced) == once
+
+
+def test_poison_is_rejected_with_its_reason_and_stops_nothing(fresh_node: Start) -> None:
+    settings = bring_up(fresh_node())
+    trade = (
+        '{"venue":"x","symbol":"Y","trade_id":%d,"event_time":%d,"receive_time":%d,'
+        '"price":1.5,"quantity":2,"side":"BUY","taker":true,"order_id":0}'
+    )
+    now = int(time.time() * 1000)
+    good = [trade % (number, now, now * 1000) for number in range(4)]
+    poison = {b"\x00\xff\xfe": "not a JSON object", b'{"venue":': "not a JSON object", b"[1]": "not a JSON object"}
+    producer = Producer(client_config(settings))
+    for value in poison:
+        producer.produce("market_trades", value, "x:Y")
+    packed = "\n".join([good[0], good[1].replace("1.5", "null"), good[2], good[3].replace("BUY", "HODL")])
+    producer.produce("market_trades", packed.encode(), "x:Y")
+    assert producer.flush(20) == 0
+    with connect(settings) as client:
+        (_, trades) = settled(client, Counter({"market_trades": 7}))
+        assert (trades.stored, trades.rejected) == (2, 5)
+        reasons = client.query("SELECT reason, count() FROM rejected_events FINAL GROUP BY reason ORDER BY reason")
+        assert dict(reasons.result_rows) == {
+            "not a JSON object": 3,
+            "price: missing": 1,
+            "side: not one of BUY, SELL": 1,
+        }
+
+
+def test_the_node_is_killed_in_the_middle_and_comes_back(fresh_node: Start, captures: Path) -> None:
+    node = fresh_node()
+    settings = bring_up(node)
+    playing = Playing(settings, captures)
+    wait_until(lambda: stored(settings) > 200)
+    node.kill()
+    again = fresh_node()
+    assert_whole(state(again.settings(), playing.end()))
+
+
+def test_the_broker_stands_still_for_a_while(fresh_node: Start, captures: Path) -> None:
+    node = fresh_node()
+    settings = bring_up(node)
+    running = broker.find(node.data_dir)
+    assert running is not None
+    playing = Playing(settings, captures)
+    wait_until(lambda: stored(settings) > 200)
+    os.kill(running.pid, signal.SIGSTOP)
+    time.sleep(8)  # longer than the consumers' session
+    os.kill(running.pid, signal.SIGCONT)
+    assert_whole(state(settings, playing.end()))
+
+
+@pytest.mark.kafka
+def test_on_apache_kafka_the_recording_arrives_whole_and_the_incident_is_noticed_once(
+    fresh_node: Start, apache_kafka: ApacheKafka, captures: Path
+) -> None:
+    node = fresh_node(brokers=apache_kafka.brokers)
+    settings = bring_up(node)
+    events = recording(captures / SPOT, "BTCUSDT")
+    produced = publish(settings, normalized(PulledDepth(120)(events), datetime.now(UTC)))
+    assert produced["market_trades"] == 9757
+    found = state(settings, produced)
+    assert_whole(found)
+    assert [status for _, status in found.alerts] == ["firing", "resolved"]
+    node.stop()  # commits and leaves the group, which the next test's node joins
+
+
+@pytest.mark.kafka
+def test_apache_kafka_is_killed_and_started_under_load(
+    fresh_node: Start, apache_kafka: ApacheKafka, captures: Path
+) -> None:
+    settings = bring_up(fresh_node(brokers=apache_kafka.brokers))
+    before = stored(settings)
+    playing = Playing(settings, captures)
+    wait_until(lambda: stored(settings) > before + 200)
+    apache_kafka.kill()
+    time.sleep(3)
+    apache_kafka.start()
+    assert_whole(state(settings, playing.end()))
