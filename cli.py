@@ -1030,6 +1030,32 @@ def simulate(
 
 
 @app.command()
+def units(
+    out: Annotated[Path | None, typer.Option(help="Folder to write to. [default: deploy/systemd]")] = None,
+    prefix: Annotated[Path, typer.Option(help="Virtual environment that holds bin/chctl.")] = Path("/opt/chctl/.venv"),
+) -> None:
+    """Write the systemd units: the node, and one a feeder; chctl-market@kraken.service feeds one venue.
+
+        chctl units --out /etc/systemd/system && systemctl daemon-reload
+        systemctl enable --now chctl-market@kraken
+
+    Settings stand in /etc/chctl/chctl.env and /etc/chctl/market-kraken.env, secrets in files of
+    /etc/chctl/secrets/<kind>, named as the setting without CHCTL_ and in lower case: kafka_sasl_password.
+    """
+    from chctl import tune as t
+    from chctl import units as u
+    from chctl.settings import settings
+
+    project = settings().project_dir
+    try:
+        changed = t.write(u.render(project, prefix), out or project / "deploy" / "systemd")
+    except OSError as error:
+        raise _fail(error) from None
+    for path in changed:
+        typer.echo(path)
+
+
+@app.command()
 def tune(
     cores: Annotated[int, typer.Option(help="Cores of the server.")] = 16,
     ram: Annotated[int, typer.Option(help="Memory in GiB.")] = 64,

@@ -48,6 +48,7 @@ from chctl.settings import Settings
 from feeders.async_producer import AsyncProducer
 from feeders.privacy import Pseudonyms, coarse_user_agent, ip_prefix
 from feeders.rate_limit import TokenBuckets
+from feeders.runtime import Supervisor
 
 log = structlog.get_logger()
 
@@ -215,9 +216,14 @@ class Gateway:
         }
         self._producer = AsyncProducer(config)
         PENDING.set_function(self._producer.pending)
+        supervisor = Supervisor()
+        supervisor.ready("taking events")  # run() listens already: a connection made from here on is served
+        feeding = asyncio.create_task(_feed_watchdog(supervisor))
         try:
             yield
         finally:
+            feeding.cancel()
+            supervisor.stopping()
             left = await self._producer.close(self._settings.beacon_drain_seconds)
             if left:
                 log.error("beacon.undelivered", messages=left, hint="the broker was away; browsers keep their copy")
@@ -323,6 +329,13 @@ def event_id_of(raw: msgspec.Raw) -> str:
         return _decode_id(raw).event_id[:64]
     except (ValueError, RecursionError):
         return ""
+
+
+async def _feed_watchdog(supervisor: Supervisor) -> None:
+    """Feed systemd's watchdog as long as the event loop turns: without that no request is answered."""
+    while supervisor.every:
+        supervisor.progress()
+        await asyncio.sleep(supervisor.every)
 
 
 async def read_body(request: Request) -> bytes:

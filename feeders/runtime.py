@@ -314,6 +314,11 @@ class Supervisor:
         self._every = watchdog / 2e6 if watchdog and mine else 0.0
         self._fed = 0.0
 
+    @property
+    def every(self) -> float:
+        """Seconds in which the watchdog wants to be fed; 0 without one."""
+        return self._every
+
     def notify(self, *states: str) -> None:
         """Send states such as `READY=1`, `STATUS=...`."""
         if not self._address:

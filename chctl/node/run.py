@@ -24,9 +24,10 @@ from confluent_kafka import KafkaException
 
 from chctl.node import broker as brokers
 from chctl.node import config, drain
-from chctl.node.engine import Engine, FolderLock
+from chctl.node.engine import Call, Engine, FolderLock
 from chctl.node.http import Interface, application
 from chctl.settings import PROJECT_DIR, Settings
+from feeders.runtime import Supervisor
 
 log = structlog.get_logger()
 
@@ -122,10 +123,10 @@ def serve(options: Options, settings: Settings) -> None:
         ),
         ready,
     )
-    threading.Thread(
-        target=_announce, args=(ready, url, address, data_dir, engine, options.as_json), daemon=True
-    ).start()
     stopping = threading.Event()
+    threading.Thread(
+        target=_announce, args=(ready, stopping, url, address, data_dir, engine, options.as_json), daemon=True
+    ).start()
     if embedded is not None:
         threading.Thread(target=_watch, args=(embedded, data_dir, stopping), daemon=True).start()
     logging.getLogger("uvicorn.error").addFilter(_expected)
@@ -159,7 +160,15 @@ def _listen(options: Options) -> socket.socket:
     return listener
 
 
-def _announce(ready: threading.Event, url: str, address: str, data_dir: Path, engine: Engine, as_json: bool) -> None:
+def _announce(
+    ready: threading.Event,
+    stopping: threading.Event,
+    url: str,
+    address: str,
+    data_dir: Path,
+    engine: Engine,
+    as_json: bool,
+) -> None:
     ready.wait()
     facts = {"url": url, "brokers": address, "data_dir": str(data_dir), "pid": os.getpid(), "version": engine.version}
     line = (
@@ -168,6 +177,13 @@ def _announce(ready: threading.Event, url: str, address: str, data_dir: Path, en
         else f"ready: {url}  brokers {address}  data {data_dir}  ClickHouse {engine.version}"
     )
     print(line, flush=True)
+    supervisor = Supervisor()
+    supervisor.ready(f"serving {url}")
+    while supervisor.every and not stopping.wait(supervisor.every):  # systemd's watchdog: only while the engine answers
+        engine.run(Call(b"SELECT 1"))
+        supervisor.progress()
+    stopping.wait()
+    supervisor.stopping()
 
 
 def _catch_up(broker: brokers.Broker) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -133,6 +133,7 @@ def test_the_engine_starts_with_the_files_and_takes_their_values(tmp_path: Path)
     assert done.stdout.split("\n")[:-1] == expected
 
 
+@settings(max_examples=50)
 @given(st.integers(2, 256), st.integers(4, 4096), st.integers(20, 200_000), st.integers(1, 200))
 def test_a_server_of_any_size_starts_and_leaves_room(cores: int, ram: int, disk: int, readers: int) -> None:
     v = tune.values(tune.Machine(cores, ram, disk, readers))
