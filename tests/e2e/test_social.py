@@ -76,7 +76,7 @@ def publish(social: Settings, *rows: dict[str, Any] | str, packed: int = 3) -> N
     assert producer.flush(10) == 0
 
 
-def feed(settings: Settings, until: Callable[[], bool], seconds: float = 30) -> Report:
+def feed(settings: Settings, until: Callable[[], bool], seconds: float = 60) -> Report:
     """Run the feeder until a condition holds."""
 
     async def run() -> Report:
@@ -95,7 +95,7 @@ def feed(settings: Settings, until: Callable[[], bool], seconds: float = 30) -> 
     return asyncio.run(run())
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come to hold"
@@ -241,7 +241,7 @@ def test_the_command_drains_on_sigterm_and_says_when_it_is_ready(social: Setting
     }
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, (tmp_path / "log").open("wb") as log:
         notify.bind(str(tmp_path / "notify"))
-        notify.settimeout(30)
+        notify.settimeout(60)
         command = [sys.executable, str(PROJECT_DIR / "cli.py"), "feed", "social"]
         process = subprocess.Popen(command, env=environment, stderr=log, cwd=PROJECT_DIR)
         try:
@@ -250,7 +250,7 @@ def test_the_command_drains_on_sigterm_and_says_when_it_is_ready(social: Setting
             wait_for(lambda: b'"messages": 10' in (tmp_path / "log").read_bytes())  # three posts a message
             assert rows(sql, "reddit:h") == {}
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
             assert b"STOPPING=1" in notify.recv(1000)
         finally:
             process.kill()
