@@ -143,7 +143,7 @@ class RawTopic:
         return [Raw(0, b"", "forget", symbol, symbol) for symbol in self._starts.pop(partition, {})]
 
     def resync(self, symbol: str, reason: str) -> None:
-        """The collector asks for snapshots, at every new connection and every few minutes: the next one is waited for."""
+        """Wait: the collector asks for snapshots, at every new connection and every few minutes."""
         log.info("waiting for the collector's next snapshot", venue=self.venue.name, symbol=symbol, reason=reason)
 
     def acknowledged(self) -> None:

@@ -265,7 +265,7 @@ class Reader:
         return messages
 
     def commit(self, positions: dict[tuple[str, int], int] | None = None) -> None:
-        """Everything handed out by `read` is safe, or only what stands before `positions` (topic, partition: offset)."""
+        """All that `read` handed out is safe, or only what stands before `positions` ((topic, partition): offset)."""
         if positions is None:
             positions, self._positions = self._positions, {}
         offsets = [
