@@ -133,6 +133,7 @@ def market_l2(market: Market, start_ms: int) -> pa.Table:
             "receive_time": _received(start_ms, times + 10),
             "first_seq": pa.array(times, pa.uint64()),
             "last_seq": pa.array(times, pa.uint64()),
+            "diffs": pa.array([1] * count, pa.uint32()),
             "price_scale": pa.array([2] * count, pa.uint8()),
             "size_scale": pa.array([6] * count, pa.uint8()),
             **columns,
