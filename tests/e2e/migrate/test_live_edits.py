@@ -146,6 +146,7 @@ def edit(settings: Settings, changed: dict[str, str]) -> Report:
 def assert_every_row_once(client: Client, produced: int) -> None:
     """Each number from 0 to `produced` stands once in the table and was counted once by the rollup."""
     wait_for(client, "SELECT count() FROM events", lambda n: n >= produced)
+    wait_for(client, "SELECT sum(rows) FROM counts_1s", lambda n: n >= produced)  # the views of a block run in turn
     client.command("SYSTEM FLUSH ASYNC INSERT QUEUE") if False else None
     (row,) = client.query(
         "SELECT count(), uniqExact(id), min(id), max(id), min(known), min(limit) > 0 FROM events"
