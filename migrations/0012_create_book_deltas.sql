@@ -28,6 +28,6 @@ CREATE TABLE IF NOT EXISTS book_deltas
 )
 ENGINE = ReplacingMergeTree(ingest_time)
 PARTITION BY toYYYYMMDD(event_time)
-ORDER BY (venue, symbol, window_start, last_seq, update_type)
+ORDER BY (venue, symbol, window_start, last_seq, update_type, ifNull(received_seq, 0))
 TTL toDateTime(event_time) + INTERVAL 30 DAY
 SETTINGS ttl_only_drop_parts = 1;
