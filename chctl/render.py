@@ -192,7 +192,7 @@ def mistyped(contract: Contract) -> str:
     )
     names = (
         f"arrayMap(p -> (p.1), arrayFilter(p -> ((p.2 != 'null') AND "
-        f"(NOT has([{allowed}], concat(p.1, ':', {letter})))), pairs))"
+        f"(concat(p.1, ':', {letter}) NOT IN ({allowed}))), pairs))"
     )
     arrays = [f"extractAll(odd, {quote(pattern)})" for pattern in foreign_patterns(contract)]
     return f"arrayConcat({', '.join([names, *arrays])})" if arrays else names

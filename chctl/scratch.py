@@ -39,6 +39,11 @@ class Scratch:
     ) -> None:
         self.close()
 
+    @property
+    def pid(self) -> int:
+        """Process id of the engine."""
+        return self._process.pid
+
     def query(self, sql: str, output_format: str = "TSVRaw") -> str:
         """Run one statement. Raises ScratchError with ClickHouse's text, also where the engine died of it."""
         assert self._process.stdin is not None

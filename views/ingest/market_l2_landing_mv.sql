@@ -1,7 +1,8 @@
 -- market_l2_landing_mv: types the rows of topic market_l2 and names the first breach of its contract.
 -- Grain: one row. Read by nobody: fills market_l2_landing.
 -- Generated from contracts/market_l2.yaml by `chctl contracts render`: change the contract, not this file.
--- Of an odd row it looks at the names, those with a value (`filled`) and those whose value would be coerced (`mistyped`).
+-- Of an odd row it looks at the names, those with a value (`filled`) and those whose value would be coerced (`mistyped`);
+-- `ignore` is always false, and has these computed once instead of anew in each lazy branch.
 CREATE MATERIALIZED VIEW IF NOT EXISTS market_l2_landing_mv TO market_l2_landing
 AS SELECT
     ifNull(in_venue, '') AS venue,
@@ -31,6 +32,7 @@ AS SELECT
     in_reason AS reason,
     raw,
     multiIf(
+        ignore(keys, filled, mistyped), '',
         (NOT plain) AND (JSONType(odd) != 'Object'), 'not a JSON object',
         length(arrayDistinct(keys)) < length(keys), 'duplicate field',
         has(mistyped, 'venue'), 'venue: not a string',
@@ -132,6 +134,6 @@ FROM
         JSONExtractKeysAndValuesRaw(odd) AS pairs,
         arrayMap(p -> (p.1), pairs) AS keys,
         arrayMap(p -> (p.1), arrayFilter(p -> (p.2 != 'null'), pairs)) AS filled,
-        arrayConcat(arrayMap(p -> (p.1), arrayFilter(p -> ((p.2 != 'null') AND (NOT has(['venue:s', 'symbol:s', 'update_type:s', 'window_start:i', 'event_time:i', 'receive_time:i', 'first_seq:i', 'last_seq:i', 'diffs:i', 'price_scale:i', 'size_scale:i', 'bid_ticks:a', 'bid_lots:a', 'ask_ticks:a', 'ask_lots:a', 'delta_bid_ticks:a', 'delta_bid_lots:a', 'delta_ask_ticks:a', 'delta_ask_lots:a', 'depth_bps:a', 'bid_depth:a', 'ask_depth:a', 'expected_seq:i', 'received_seq:i', 'reason:s'], concat(p.1, ':', multiIf(startsWith(p.2, '"'), 's', startsWith(p.2, '['), 'a', p.2 IN ('true', 'false'), 'b', match(p.2, '^-?[0-9]+$'), 'i', match(p.2, '^-?[0-9]'), 'd', ''))))), pairs)), extractAll(odd, '"(bid_depth|ask_depth)"\\s*:\\s*\\[[-+0-9.eE,\\s]*[^-+0-9.eE,\\s\\]]'), extractAll(odd, '"(bid_ticks|bid_lots|ask_ticks|ask_lots|delta_bid_ticks|delta_bid_lots|delta_ask_ticks|delta_ask_lots|depth_bps)"\\s*:\\s*\\[[-0-9,\\s]*(?:[^-0-9,\\s\\]]|[0-9]{19})')) AS mistyped
+        arrayConcat(arrayMap(p -> (p.1), arrayFilter(p -> ((p.2 != 'null') AND (concat(p.1, ':', multiIf(startsWith(p.2, '"'), 's', startsWith(p.2, '['), 'a', p.2 IN ('true', 'false'), 'b', match(p.2, '^-?[0-9]+$'), 'i', match(p.2, '^-?[0-9]'), 'd', '')) NOT IN ('venue:s', 'symbol:s', 'update_type:s', 'window_start:i', 'event_time:i', 'receive_time:i', 'first_seq:i', 'last_seq:i', 'diffs:i', 'price_scale:i', 'size_scale:i', 'bid_ticks:a', 'bid_lots:a', 'ask_ticks:a', 'ask_lots:a', 'delta_bid_ticks:a', 'delta_bid_lots:a', 'delta_ask_ticks:a', 'delta_ask_lots:a', 'depth_bps:a', 'bid_depth:a', 'ask_depth:a', 'expected_seq:i', 'received_seq:i', 'reason:s'))), pairs)), extractAll(odd, '"(bid_depth|ask_depth)"\\s*:\\s*\\[[-+0-9.eE,\\s]*[^-+0-9.eE,\\s\\]]'), extractAll(odd, '"(bid_ticks|bid_lots|ask_ticks|ask_lots|delta_bid_ticks|delta_bid_lots|delta_ask_ticks|delta_ask_lots|depth_bps)"\\s*:\\s*\\[[-0-9,\\s]*(?:[^-0-9,\\s\\]]|[0-9]{19})')) AS mistyped
     FROM market_l2_parsed
 );

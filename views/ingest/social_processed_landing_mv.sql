@@ -1,7 +1,8 @@
 -- social_processed_landing_mv: types the rows of topic social_processed and names the first breach of its contract.
 -- Grain: one row. Read by nobody: fills social_processed_landing.
 -- Generated from contracts/social_processed.yaml by `chctl contracts render`: change the contract, not this file.
--- Of an odd row it looks at the names, those with a value (`filled`) and those whose value would be coerced (`mistyped`).
+-- Of an odd row it looks at the names, those with a value (`filled`) and those whose value would be coerced (`mistyped`);
+-- `ignore` is always false, and has these computed once instead of anew in each lazy branch.
 CREATE MATERIALIZED VIEW IF NOT EXISTS social_processed_landing_mv TO social_processed_landing
 AS SELECT
     ifNull(in_event_id, '') AS event_id,
@@ -26,6 +27,7 @@ AS SELECT
     ifNull(in_metadata, '') AS metadata,
     raw,
     multiIf(
+        ignore(keys, filled, mistyped), '',
         (NOT plain) AND (JSONType(odd) != 'Object'), 'not a JSON object',
         length(arrayDistinct(keys)) < length(keys), 'duplicate field',
         has(mistyped, 'event_id'), 'event_id: not a string',
@@ -99,6 +101,6 @@ FROM
         JSONExtractKeysAndValuesRaw(odd) AS pairs,
         arrayMap(p -> (p.1), pairs) AS keys,
         arrayMap(p -> (p.1), arrayFilter(p -> (p.2 != 'null'), pairs)) AS filled,
-        arrayConcat(arrayMap(p -> (p.1), arrayFilter(p -> ((p.2 != 'null') AND (NOT has(['event_id:s', 'event_time:i', 'processed_time:i', 'source:s', 'symbols:a', 'language:s', 'text:s', 'text_hash:i', 'author_hash:s', 'sentiment_score:i', 'sentiment_score:d', 'sentiment_label:s', 'confidence:i', 'confidence:d', 'tokens_count:i', 'engagement:i', 'model:s', 'cost_usd:i', 'cost_usd:d', 'embedding:a', 'embedding_id:s', 'sampled_weight:i', 'sampled_weight:d', 'metadata:s'], concat(p.1, ':', multiIf(startsWith(p.2, '"'), 's', startsWith(p.2, '['), 'a', p.2 IN ('true', 'false'), 'b', match(p.2, '^-?[0-9]+$'), 'i', match(p.2, '^-?[0-9]'), 'd', ''))))), pairs)), extractAll(odd, '"(symbols)"\\s*:\\s*\\[(?:\\s*"(?:[^"\\\\]|\\\\.)*"\\s*,)*\\s*[^"\\s\\]]'), extractAll(odd, '"(embedding)"\\s*:\\s*\\[[-+0-9.eE,\\s]*[^-+0-9.eE,\\s\\]]')) AS mistyped
+        arrayConcat(arrayMap(p -> (p.1), arrayFilter(p -> ((p.2 != 'null') AND (concat(p.1, ':', multiIf(startsWith(p.2, '"'), 's', startsWith(p.2, '['), 'a', p.2 IN ('true', 'false'), 'b', match(p.2, '^-?[0-9]+$'), 'i', match(p.2, '^-?[0-9]'), 'd', '')) NOT IN ('event_id:s', 'event_time:i', 'processed_time:i', 'source:s', 'symbols:a', 'language:s', 'text:s', 'text_hash:i', 'author_hash:s', 'sentiment_score:i', 'sentiment_score:d', 'sentiment_label:s', 'confidence:i', 'confidence:d', 'tokens_count:i', 'engagement:i', 'model:s', 'cost_usd:i', 'cost_usd:d', 'embedding:a', 'embedding_id:s', 'sampled_weight:i', 'sampled_weight:d', 'metadata:s'))), pairs)), extractAll(odd, '"(symbols)"\\s*:\\s*\\[(?:\\s*"(?:[^"\\\\]|\\\\.)*"\\s*,)*\\s*[^"\\s\\]]'), extractAll(odd, '"(embedding)"\\s*:\\s*\\[[-+0-9.eE,\\s]*[^-+0-9.eE,\\s\\]]')) AS mistyped
     FROM social_processed_parsed
 );
