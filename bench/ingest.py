@@ -81,6 +81,8 @@ def main() -> None:
         rejected = PROJECT_DIR / "migrations" / "0001_create_rejected_events.sql"
         engine.query(statements(rejected.read_text(encoding="utf-8"))[0].sql)
         for contract in load_all(PROJECT_DIR / "contracts"):
+            if contract.consumers.clickhouse is None:
+                continue
             prepare(engine, contract)
             example = contract.examples.valid[0]
             optional = next(f.name for f in reversed(contract.fields) if not (f.required or f.required_when))

@@ -17,7 +17,7 @@ from clickhouse_migrations.schema_dump import Token, identifier_value, tokenize
 from chctl.checks import Finding, check
 from chctl.contracts import ContractError, load
 from chctl.project import Project
-from chctl.render import MIGRATIONS, stale
+from chctl.render import stale
 from chctl.scratch import Scratch, ScratchError
 from chctl.sqltext import SqlError, Statement, statements, word
 from chctl.views import FileError, read_sql, read_view
@@ -137,7 +137,6 @@ def lint(project_dir: Path) -> list[Finding]:
             found.append(Finding(error.path, error.line, error.message))
         except ContractError as error:
             found.append(_placed(str(error), project_dir))
-    contracts = [contract for contract in contracts if contract.topic in MIGRATIONS]
     found += [
         Finding(path.as_posix(), 1, "is not what its contract renders to: run `chctl contracts render`")
         for path in stale(contracts, project_dir)

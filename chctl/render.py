@@ -21,16 +21,6 @@ from chctl.contracts import (
     Field,
 )
 
-#: Number of the migration that creates a topic's ingest tables: applied files never move, so the numbers stand here.
-MIGRATIONS = {
-    "market_l2": 2,
-    "market_trades": 3,
-    "user_actions": 4,
-    "frontend_events": 5,
-    "social_raw": 6,
-    "social_processed": 30,  # with the rest of the social part
-    "alerts": 7,
-}
 _COLUMN_TYPES = {
     "string": "String",
     "bool": "Bool",
@@ -307,12 +297,10 @@ def render(contracts: list[Contract], project_dir: Path) -> dict[Path, str]:
         if reader is None:
             continue
         topic = contract.topic
-        number = MIGRATIONS[topic]
         context = {
             "contract": contract,
             "topic": topic,
             "reader": reader,
-            "migration": f"{number:04d}_create_{topic}_ingest.sql",
             "columns": [column(field) for field in contract.fields],
             "tuple": ", ".join(f"{field.name} {extract_type(field)}" for field in contract.fields),
             "parses": [
@@ -326,13 +314,23 @@ def render(contracts: list[Contract], project_dir: Path) -> dict[Path, str]:
             "checks": checks(contract),
         }
         for template, target in (
-            ("tables.sql.j2", Path("migrations") / str(context["migration"])),
+            ("tables.sql.j2", _migration(topic, project_dir)),
             ("parsed_mv.sql.j2", Path("views/ingest") / f"{topic}_parsed_mv.sql"),
             ("landing_mv.sql.j2", Path("views/ingest") / f"{topic}_landing_mv.sql"),
             ("rejected_mv.sql.j2", Path("views/ingest") / f"rejected_{topic}_mv.sql"),
         ):
             files[target] = environment.get_template(template).render(context)
     return files
+
+
+def _migration(topic: str, project_dir: Path) -> Path:
+    """The topic's migration: the file that is there, since an applied one keeps its number, else the next number."""
+    folder = project_dir / "migrations"
+    name = f"_create_{topic}_ingest.sql"
+    for path in folder.glob(f"[0-9][0-9][0-9][0-9]{name}"):
+        return path.relative_to(project_dir)
+    last = max((int(path.name[:4]) for path in folder.glob("[0-9][0-9][0-9][0-9]_*.sql")), default=0)
+    return Path("migrations") / f"{last + 1:04d}{name}"
 
 
 def write(contracts: list[Contract], project_dir: Path) -> list[Path]:

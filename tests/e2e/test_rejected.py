@@ -17,7 +17,7 @@ from chctl.migrate import migrate
 from chctl.node.run import NodeProcess
 from chctl.settings import PROJECT_DIR, Settings
 
-CONTRACTS = load_all(PROJECT_DIR / "contracts")
+CONTRACTS = [contract for contract in load_all(PROJECT_DIR / "contracts") if contract.consumers.clickhouse]
 
 
 def today(contract: Contract, row: dict[str, Any]) -> dict[str, Any]:

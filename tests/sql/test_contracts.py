@@ -13,7 +13,8 @@ from chctl.contracts import Contract, Field, encode, load_all
 from chctl.settings import PROJECT_DIR
 from tests.sql.pipeline import Pipeline
 
-CONTRACTS = load_all(PROJECT_DIR / "contracts")
+#: The topics that the node reads.
+CONTRACTS = [contract for contract in load_all(PROJECT_DIR / "contracts") if contract.consumers.clickhouse]
 every_contract = pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.topic)
 
 

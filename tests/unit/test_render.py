@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import cli
 from chctl.contracts import load_all
-from chctl.render import stale
+from chctl.render import stale, write
 from chctl.settings import PROJECT_DIR, Settings
 from chctl.sqltext import parse_object, statements
 
@@ -21,6 +21,8 @@ def test_the_committed_sql_is_up_to_date() -> None:
 
 def test_every_topic_has_its_family() -> None:
     for contract in load_all(PROJECT_DIR / "contracts"):
+        if contract.consumers.clickhouse is None:
+            continue
         for view in ("{}_parsed_mv", "{}_landing_mv", "rejected_{}_mv"):
             assert (PROJECT_DIR / "views" / "ingest" / f"{view.format(contract.topic)}.sql").is_file()
 
@@ -52,3 +54,19 @@ def test_render_writes_what_is_out_of_date_and_check_only_names_it(
     assert (written.exit_code, written.stdout) == (0, f"{view}\n")
     assert "in_price > 100000000000)" in (tmp_path / view).read_text(encoding="utf-8")
     assert CliRunner().invoke(cli.app, ["contracts", "render", "--check"]).exit_code == 0
+
+
+def test_a_new_topic_gets_the_next_number_and_keeps_it(tmp_path: Path) -> None:
+    for folder in ("contracts", "migrations", "views", "templates"):
+        shutil.copytree(PROJECT_DIR / folder, tmp_path / folder)
+    text = (tmp_path / "contracts" / "market_trades.yaml").read_text(encoding="utf-8")
+    new = tmp_path / "contracts" / "liquidations.yaml"
+    new.write_text(text.replace("topic: market_trades", "topic: liquidations"), encoding="utf-8")
+    contracts = load_all(tmp_path / "contracts")
+    last = max(int(path.name[:4]) for path in (tmp_path / "migrations").glob("*.sql"))
+
+    written = [path.as_posix() for path in write(contracts, tmp_path)]
+
+    assert f"migrations/{last + 1:04d}_create_liquidations_ingest.sql" in written
+    assert len(written) == 4
+    assert write(contracts, tmp_path) == []
