@@ -1,6 +1,6 @@
 -- Rule large_transfer: one deposit or withdrawal is far above what the account and the other accounts move in that asset.
 -- Grain: one signal a (user_id, asset, second). Baselines: the account's largest transfer of the asset in 30 days before;
--- the median of all other accounts' transfers of the asset in the day before.
+-- the median of all other accounts' transfers of the asset in the day before, if there were thirty.
 -- Parameters (alert_rules; scope 'asset:<asset>', then 'tier:<tier>', then '*'): enabled, min_value (units of the asset),
 -- own_factor, peer_factor; and persist_signals, persist_s, resolve_s, max_age_s (alerts_fired_mv).
 -- Cost: the inserted rows; only for transfers above min_value the account's 30 days and a day of the asset's transfers.
@@ -33,8 +33,8 @@ SELECT
     candidates.user_id AS user_id,
     toDateTime(any(candidates.event_time), 'UTC') AS second,
     any(candidates.amount) AS value,
-    greatest(maxIf(past_amount, account = candidates.user_id), medianIf(past_amount, (account != candidates.user_id) AND (past_time > (candidates.event_time - INTERVAL 1 DAY)))) AS baseline,
-    greatest(any(min_value), any(own_factor) * maxIf(past_amount, account = candidates.user_id), any(peer_factor) * medianIf(past_amount, (account != candidates.user_id) AND (past_time > (candidates.event_time - INTERVAL 1 DAY)))) AS threshold,
+    greatest(maxIf(past_amount, account = candidates.user_id), if(countIf((account != candidates.user_id) AND (past_time > (candidates.event_time - INTERVAL 1 DAY))) >= 30, medianIf(past_amount, (account != candidates.user_id) AND (past_time > (candidates.event_time - INTERVAL 1 DAY))), 0)) AS baseline,
+    greatest(any(min_value), any(own_factor) * maxIf(past_amount, account = candidates.user_id), any(peer_factor) * if(countIf((account != candidates.user_id) AND (past_time > (candidates.event_time - INTERVAL 1 DAY))) >= 30, medianIf(past_amount, (account != candidates.user_id) AND (past_time > (candidates.event_time - INTERVAL 1 DAY))), 0)) AS threshold,
     concat(entity, ': ', any(candidates.action), ' of ', toString(value), ' ', asset, ', usually at most ', toString(round(baseline, 2))) AS summary,
     toJSONString(map('event_id', candidates.event_id, 'action', any(candidates.action), 'amount', toString(value), 'user_tier', toString(any(candidates.user_tier)))) AS evidence
 FROM candidates
