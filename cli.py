@@ -1030,6 +1030,53 @@ def simulate(
 
 
 @app.command()
+def init(
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path(".env"),
+    host: Annotated[list[str] | None, typer.Option(help="Another name or address of this server.")] = None,
+) -> None:
+    """Make every password, key and certificate of docker-compose.yml and write them to .env, readable by you alone.
+
+    Nothing is ever overwritten: with a file there, it says so and ends with exit code 1.
+    """
+    from chctl import init as i
+
+    try:
+        i.write(out, ("clickhouse", "localhost", "127.0.0.1", *(host or ())))
+    except i.InitError as error:
+        raise _fail(error) from None
+    typer.echo(f"{out} written (0600): set CHCTL_WEBHOOK_URL in it, then docker compose up -d --wait", err=True)
+
+
+access = typer.Typer(help="Users, roles, quotas and row policies of a ClickHouse server.", no_args_is_help=True)
+app.add_typer(access, name="access")
+
+
+@access.command("apply")
+def access_apply(
+    file: Annotated[Path | None, typer.Option(help="Statements. [default: deploy/clickhouse/access.sql]")] = None,
+) -> None:
+    """Make users, roles and limits what deploy/clickhouse/access.sql says; safe to repeat.
+
+    Log in as an administrator (CHCTL_CLICKHOUSE_USER). Passwords are files of CHCTL_SECRETS_DIR, named as the user; a
+    user without one is left out. The embedded node keeps no users: there everything is skipped, with a notice.
+    """
+    from chctl import access as a
+    from chctl.clickhouse import connect
+    from chctl.settings import settings
+
+    s = settings()
+    try:
+        plan = a.read(file or s.project_dir / "deploy" / "clickhouse" / "access.sql", a.secrets_folder())
+        with connect(s, database="") as client:
+            report = a.apply(client, plan)
+    except a.ERRORS as error:
+        raise _fail(error) from None
+    for notice in report.notices:
+        typer.echo(notice, err=True)
+    typer.echo(f"{report.applied} statements applied, {report.skipped} skipped")
+
+
+@app.command()
 def units(
     out: Annotated[Path | None, typer.Option(help="Folder to write to. [default: deploy/systemd]")] = None,
     prefix: Annotated[Path, typer.Option(help="Virtual environment that holds bin/chctl.")] = Path("/opt/chctl/.venv"),

@@ -92,6 +92,8 @@ def test_the_collection_has_the_options_of_the_embedded_node_and_no_secret() -> 
     assert {option.tag: option.text for option in kafka} == LOW_LATENCY
     for name, text in files.items():
         for element in ElementTree.fromstring(text).iter():
+            if element.tag == "no_password":  # the server's own user, from this machine only
+                continue
             if any(word in element.tag for word in ("password", "secret", "access_key")):
                 assert element.get("from_env", "").startswith("CHCTL_"), f"{name}: {element.tag}"
                 assert not element.text, f"{name}: {element.tag}"
@@ -155,3 +157,13 @@ def test_a_machine_that_is_too_small_is_refused(option: str, tmp_path: Path) -> 
     assert result.exit_code == 1
     assert "at least" in result.output
     assert not list(tmp_path.iterdir())
+
+
+def test_a_user_without_a_password_is_held_to_this_machine_and_may_read_only() -> None:
+    users = ElementTree.parse(DEPLOYED / "users.d" / "admin.xml").findall("users/*")
+    open_ = [user for user in users if user.find("no_password") is not None]
+    assert [user.tag for user in open_] == ["default"]
+    assert {ip.text for ip in open_[0].findall("networks/ip")} == {"127.0.0.1", "::1"}
+    grants = [query.text or "" for query in open_[0].findall("grants/query")]
+    assert grants
+    assert all(grant.startswith("GRANT SELECT ON chctl.") and "*" not in grant for grant in grants)

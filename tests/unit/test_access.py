@@ -1,0 +1,139 @@
+"""`chctl access apply`: statements that ClickHouse takes, roles that reach what they need, no empty password."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from chctl import access, tune
+from chctl.node.run import NodeProcess
+from chctl.scratch import Scratch, ScratchError
+from chctl.settings import PROJECT_DIR
+from chctl.sqltext import statements
+
+FILE = PROJECT_DIR / "deploy" / "clickhouse" / "access.sql"
+USERS = ["chctl_analyst", "chctl_auditor", "chctl_feeder", "chctl_grafana", "chctl_migrator"]
+PERSONAL = {"user_id", "counterparty_id", "address_hash", "ip_prefix"}
+
+
+@pytest.fixture(scope="module")
+def objects() -> dict[str, tuple[str, str]]:
+    """Every table, view and dictionary of the project: its kind, and its SQL without comments."""
+    found = {}
+    for path in [*PROJECT_DIR.glob("migrations/*.sql"), *PROJECT_DIR.glob("views/**/*.sql")]:
+        for one in statements(path.read_text()):
+            sql = re.sub(r"--.*", "", one.sql)
+            head = re.match(r"CREATE (MATERIALIZED VIEW|TABLE|VIEW|DICTIONARY) IF NOT EXISTS (\w+)", sql)
+            if head:
+                found[head[2]] = (head[1], sql)
+    return found
+
+
+def _reads(objects: dict[str, tuple[str, str]], roots: list[str]) -> set[str]:
+    """The tables and views behind these views and dictionaries, themselves included."""
+    seen: set[str] = set()
+    todo = list(roots)
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            kind, sql = objects[name]
+            if kind in ("VIEW", "DICTIONARY"):
+                todo += {word for word in re.findall(r"\w+", sql) if word in objects}
+    return seen
+
+
+def _granted(role: str) -> dict[str, set[str]]:
+    """Table -> privileges, of GRANT ... ON chctl.<table> TO role."""
+    found: dict[str, set[str]] = {}
+    for one in statements(FILE.read_text()):
+        grant = re.match(rf"GRANT (.+) ON chctl\.(\S+) TO {role}$", one.sql, re.DOTALL)
+        if grant:
+            found.setdefault(grant[2], set()).update(re.split(r",\s*(?![^(]*\))", grant[1]))
+    return found
+
+
+def test_clickhouse_understands_every_statement() -> None:
+    with Scratch() as engine:
+        for one in statements(FILE.read_text()):
+            engine.query(f"EXPLAIN AST {one.sql}")
+        with pytest.raises(ScratchError, match="cannot be granted"):  # it would have found a privilege of a wrong level
+            engine.query("EXPLAIN AST GRANT SYSTEM RELOAD DICTIONARY ON chctl.* TO chctl_role_migrator")
+
+
+def test_every_table_that_is_granted_exists(objects: dict[str, tuple[str, str]]) -> None:
+    named = set(re.findall(r"\bON chctl\.(\w+)\b(?!\*)", FILE.read_text())) - {"dash_"}
+    assert named - set(objects) == set()
+
+
+def test_grafana_may_read_what_its_views_read_and_nothing_else(objects: dict[str, tuple[str, str]]) -> None:
+    dashboards = [name for name in objects if name.startswith("dash_")]
+    needed = {name for name in _reads(objects, dashboards) if not name.startswith("dash_")}
+    granted = _granted("chctl_role_grafana")
+    assert set(granted) - {"dash_*"} == needed, "grant SELECT on each in access.sql, or take it away"
+    assert {privilege for privileges in granted.values() for privilege in privileges} == {"SELECT"}
+
+
+def test_an_analyst_sees_no_column_that_says_whose_order_it_is(objects: dict[str, tuple[str, str]]) -> None:
+    granted = _granted("chctl_role_analyst")
+    for table, privileges in granted.items():
+        for privilege in privileges:
+            columns = re.fullmatch(r"SELECT(?:\((.+)\))?", privilege)
+            assert columns, f"{table}: {privilege}"
+            if columns[1]:
+                named = set(re.findall(r"\w+", columns[1]))
+                assert named & PERSONAL == set(), table
+                assert named <= set(re.findall(r"`(\w+)`", objects[table][1])), table
+            elif table != "alerts":  # its rows about accounts are held back by a policy
+                sql = " ".join(objects[name][1] for name in _reads(objects, [table]) - {"alerts"})
+                assert set(re.findall(r"\w+", sql)) & PERSONAL == set(), table
+    assert re.search(
+        r"CREATE ROW POLICY .* ON chctl.alerts .* USING user_id = 0 TO chctl_role_analyst", FILE.read_text()
+    )
+
+
+def test_only_the_migrator_changes_tables() -> None:
+    for role in ("feeder", "grafana", "analyst", "auditor"):
+        for table, privileges in _granted(f"chctl_role_{role}").items():
+            verbs = {privilege.split("(")[0] for privilege in privileges}
+            assert verbs <= ({"SELECT", "INSERT"} if role == "feeder" else {"SELECT"}), f"{role} on {table}"
+
+
+def test_the_servers_own_user_reads_what_dictionaries_read(objects: dict[str, tuple[str, str]]) -> None:
+    dictionaries = [name for name, (kind, _) in objects.items() if kind == "DICTIONARY"]
+    needed = {name for name in _reads(objects, dictionaries) if objects[name][0] != "DICTIONARY"}
+    assert set(tune.DICTIONARY_SOURCES) == needed, "name them in chctl/tune.py, then `chctl tune`"
+
+
+def test_passwords_become_hashes_and_a_user_without_one_is_left_out(tmp_path: Path) -> None:
+    for user in USERS[1:]:
+        (tmp_path / user).write_text(f"password of {user}\n")
+    (tmp_path / "chctl_analyst").write_text("\n")
+    plan = access.read(FILE, tmp_path)
+    assert plan.without_password == ["chctl_analyst"]
+    text = "\n".join(plan.statements)
+    assert "$" not in text
+    assert "password of" not in text
+    for user in USERS[1:]:
+        assert text.count(hashlib.sha256(f"password of {user}".encode()).hexdigest()) == 2
+    assert not re.search(r"\bchctl_analyst\b", text)
+    assert plan.left_out + len(plan.statements) == len(statements(FILE.read_text()))
+
+
+def test_without_secrets_no_user_is_made() -> None:
+    plan = access.read(FILE, None)
+    assert plan.without_password == USERS
+    assert not [sql for sql in plan.statements if "USER" in sql.split("(")[0].split()[:2]]
+
+
+def test_the_embedded_node_skips_everything_and_says_so(node: NodeProcess) -> None:
+    from chctl.clickhouse import connect
+
+    with connect(node.settings(), database="") as client:
+        report = access.apply(client, access.read(FILE, None))
+    assert report.applied == 0
+    assert report.skipped == len(statements(FILE.read_text()))
+    assert "embedded node" in report.notices[0]
