@@ -25,7 +25,7 @@ DEFAULT = tune.Machine(tune.DEFAULT_CORES, tune.DEFAULT_RAM_GIB, tune.DEFAULT_DI
 
 #: Sections and listeners that are no rows of system.server_settings, as ClickHouse's own config.xml has them.
 SECTIONS = {
-    "merge_tree", "named_collections", "query_log", "query_views_log", "part_log", "session_log", "logger",
+    "backups", "merge_tree", "named_collections", "query_log", "query_views_log", "part_log", "session_log", "logger",
     "asynchronous_metric_log", "trace_log", "text_log", "metric_log", "latency_log", "processors_profile_log",
     "query_thread_log", "query_metric_log", "opentelemetry_span_log", "listen_host", "https_port", "tcp_port_secure",
     "http_port", "tcp_port", "mysql_port", "postgresql_port", "interserver_http_port", "openSSL", "prometheus",
