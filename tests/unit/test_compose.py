@@ -61,6 +61,13 @@ def test_a_service_is_pinned_limited_and_supervised(name: str) -> None:
     assert one_shot or background or "healthcheck" in service
 
 
+def test_a_service_with_secrets_of_the_environment_is_writable() -> None:
+    """Compose copies such secrets into the container and refuses to where the root is read-only; others are closed."""
+    assert not [name for name, service in SERVICES.items() if service.get("read_only") and _secrets(service)]
+    closed = {name for name, service in OURS.items() if service.get("read_only")}
+    assert closed == {name for name, service in OURS.items() if not _secrets(service)}
+
+
 def test_every_port_is_on_loopback() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert ports
