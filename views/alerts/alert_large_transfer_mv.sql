@@ -33,8 +33,8 @@ SELECT
     candidates.user_id AS user_id,
     toDateTime(any(candidates.event_time), 'UTC') AS second,
     any(candidates.amount) AS value,
-    greatest(maxIf(past_amount, account = candidates.user_id), if(countIf((account != candidates.user_id) AND (past_time > (candidates.event_time - INTERVAL 1 DAY))) >= 30, medianIf(past_amount, (account != candidates.user_id) AND (past_time > (candidates.event_time - INTERVAL 1 DAY))), 0)) AS baseline,
-    greatest(any(min_value), any(own_factor) * maxIf(past_amount, account = candidates.user_id), any(peer_factor) * if(countIf((account != candidates.user_id) AND (past_time > (candidates.event_time - INTERVAL 1 DAY))) >= 30, medianIf(past_amount, (account != candidates.user_id) AND (past_time > (candidates.event_time - INTERVAL 1 DAY))), 0)) AS threshold,
+    greatest(maxIf(past_amount, (account = candidates.user_id) AND (past_time < candidates.event_time)), if(countIf((account != candidates.user_id) AND (past_time < candidates.event_time) AND (past_time > (candidates.event_time - INTERVAL 1 DAY))) >= 30, medianIf(past_amount, (account != candidates.user_id) AND (past_time < candidates.event_time) AND (past_time > (candidates.event_time - INTERVAL 1 DAY))), 0)) AS baseline,
+    greatest(any(min_value), any(own_factor) * maxIf(past_amount, (account = candidates.user_id) AND (past_time < candidates.event_time)), any(peer_factor) * if(countIf((account != candidates.user_id) AND (past_time < candidates.event_time) AND (past_time > (candidates.event_time - INTERVAL 1 DAY))) >= 30, medianIf(past_amount, (account != candidates.user_id) AND (past_time < candidates.event_time) AND (past_time > (candidates.event_time - INTERVAL 1 DAY))), 0)) AS threshold,
     concat(entity, ': ', any(candidates.action), ' of ', toString(value), ' ', asset, ', usually at most ', toString(round(baseline, 2))) AS summary,
     toJSONString(map('event_id', candidates.event_id, 'action', any(candidates.action), 'amount', toString(value), 'user_tier', toString(any(candidates.user_tier)))) AS evidence
 FROM candidates
@@ -50,7 +50,6 @@ LEFT JOIN
         AND ((event_time > (SELECT min(event_time) - INTERVAL 1 DAY FROM candidates))
             OR ((user_id IN (SELECT user_id FROM candidates)) AND (event_time > (SELECT min(event_time) - INTERVAL 30 DAY FROM candidates))))
 ) AS past USING (asset)
-WHERE (past_time < candidates.event_time) OR (toUnixTimestamp64Milli(past_time) = 0)
 GROUP BY
     candidates.user_id,
     asset,
