@@ -618,8 +618,9 @@ def feed_collect(
 
     from chctl import logs
     from chctl.settings import settings
-    from feeders.collect import SetupError, run_collect
+    from feeders.collect import run_collect
     from feeders.runtime import Stop
+    from feeders.sources.polling import SetupError
 
     s = settings()
     logs.configure(s, "chctl-feed-collect")

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from feeders.collect import Cursor, LaterError, Poll, ask, decoded, post
+from feeders.sources.polling import Cursor, LaterError, Poll, ask, decoded, post
 
 _SETTING = "CHCTL_ONCHAIN_RPC_URL"
 #: keccak256 of Transfer(address,address,uint256), EIP-20.

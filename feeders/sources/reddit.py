@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from feeders.collect import Cursor, Poll, SetupError, ask, decoded, post, wait_of
+from feeders.sources.polling import Cursor, Poll, SetupError, ask, decoded, post, wait_of
 
 _SETTING = "CHCTL_REDDIT_CLIENT_ID, CHCTL_REDDIT_CLIENT_SECRET and CHCTL_REDDIT_SUBREDDITS"
 #: Pages of 100 posts that one poll reads back at most; Reddit lists 1000 posts at most.

@@ -11,7 +11,7 @@ from typing import Any
 import feedparser
 import httpx
 
-from feeders.collect import Cursor, LaterError, Poll, ask, post
+from feeders.sources.polling import Cursor, LaterError, Poll, ask, post
 
 _TAG = re.compile(r"<[^>]*>")
 #: Ids of a feed that are remembered; feeds hold some dozens of items.

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from feeders.collect import Cursor, LaterError, Poll, SetupError, ask, post
+from feeders.sources.polling import Cursor, LaterError, Poll, SetupError, ask, post
 
 _SETTING = "CHCTL_TELEGRAM_BOT_TOKEN"
 

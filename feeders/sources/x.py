@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from feeders.collect import Cursor, Poll, SetupError, ask, decoded, post, wait_of
+from feeders.sources.polling import Cursor, Poll, SetupError, ask, decoded, post, wait_of
 
 _SETTING = "CHCTL_X_BEARER_TOKEN and CHCTL_X_QUERY"
 

@@ -25,17 +25,13 @@ from chctl.settings import PROJECT_DIR, Settings
 from feeders.collect import (
     SOURCES,
     Collecting,
-    Collector,
-    Cursor,
     CursorFile,
-    LaterError,
-    Poll,
-    SetupError,
     collector_of,
     http_client,
 )
 from feeders.runtime import Stop
 from feeders.sources.onchain import TRANSFER, Onchain, Token, parse_tokens
+from feeders.sources.polling import Collector, Cursor, LaterError, Poll, SetupError
 from feeders.sources.reddit import Reddit
 from feeders.sources.rss import Rss
 from feeders.sources.telegram import Telegram
