@@ -1,5 +1,5 @@
 -- rejected_events: what a contract refused, of every topic: the row as it came, the reason, and where it came from.
--- Grain: one rejected row. Read by dash_rejected, `chctl doctor` and whoever repairs a producer.
+-- Grain: one rejected row. Read by dash_rejects and by whoever repairs a producer.
 -- A message that is delivered again writes the same key again and replaces itself; two equal rows of one message are one.
 CREATE TABLE IF NOT EXISTS rejected_events
 (
