@@ -10,6 +10,16 @@ import structlog
 from chctl.settings import Settings
 
 
+class _Stderr:
+    """Whatever sys.stderr is at the moment: loggers live longer than a stream that a runner puts in its place."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def configure(s: Settings, service: str = "chctl") -> None:
     """Set structlog up once for this process; data stays on stdout.
 
@@ -28,7 +38,7 @@ def configure(s: Settings, service: str = "chctl") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[s.log_level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_Stderr()),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
     if s.otlp_endpoint:
