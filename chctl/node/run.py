@@ -124,14 +124,17 @@ def serve(options: Options, settings: Settings) -> None:
         ready,
     )
     stopping = threading.Event()
-    threading.Thread(
+    announcer = threading.Thread(
         target=_announce, args=(ready, stopping, url, address, data_dir, engine, options.as_json), daemon=True
-    ).start()
+    )
+    announcer.start()
     if embedded is not None:
         threading.Thread(target=_watch, args=(embedded, data_dir, stopping), daemon=True).start()
     logging.getLogger("uvicorn.error").addFilter(_expected)
     server.run(sockets=[listener])
     stopping.set()
+    if ready.is_set():
+        announcer.join(2.0)  # it may be asking the engine, and has to tell systemd before the process ends
     interface.close()
     engine.kill_all()
     if embedded is not None:
