@@ -1,6 +1,6 @@
 """All settings of chctl in one place.
 
-Every field is read from the environment (`CHCTL_<NAME>`) or from a file of that name in the secrets directory
+Every field is read from the environment (`CHCTL_<NAME>`) or from a file `chctl_<name>` in the secrets directory
 (`CHCTL_SECRETS_DIR`, or systemd's `$CREDENTIALS_DIRECTORY`), so that no secret has to stand on a command line.
 """
 
