@@ -7,6 +7,7 @@ risky. Planning (`read`) is apart from doing (`apply`).
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
@@ -159,7 +160,21 @@ def apply(settings: Settings, plan: Plan) -> list[Change]:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else was faster
                 raise TopicsError(f"{change.topic}: {change.action} refused: {error.args[0].str()}") from None
+    _await(admin, {c.topic: int(c.values["partitions"]) for c in plan.changes if "partitions" in c.values})
     return plan.changes
+
+
+def _await(admin: AdminClient, wanted: dict[str, int]) -> None:
+    """Wait until the broker lists what it has accepted: Kafka answers before its metadata has caught up."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while wanted:
+        listed = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
+        wanted = {name: n for name, n in wanted.items() if name not in listed or len(listed[name].partitions) < n}
+        if wanted and time.monotonic() > deadline:
+            raise TopicsError(
+                f"the broker accepted {', '.join(wanted)} but does not list it yet: look again in a moment"
+            )
+        time.sleep(0.05 if wanted else 0)
 
 
 def _apply(admin: AdminClient, change: Change) -> None:
