@@ -68,7 +68,7 @@ def test_a_restart_pays_for_nothing_twice(server: Server, tmp_path: Path) -> Non
 
 @pytest.mark.xfail(
     strict=False,
-    reason="open: in one of four whole runs a settled item was asked again after the crash, 11 items in place of 10",
+    reason="open: in one of three whole runs a settled item was asked again after the crash, 11 items in place of 10",
 )
 def test_what_had_been_answered_before_a_crash_half_way_is_kept(server: Server, tmp_path: Path) -> None:
     posts = [post(i, f"good coin {i}") for i in range(60)]  # two requests, one of which never comes back
