@@ -1,4 +1,4 @@
-"""Recorded feeds: read a file of what a venue sent, at its own pace or faster.
+"""Recorded feeds: read a file of what a venue sent. feeders/market.py's Replay paces it.
 
 Two formats: Binance captures (`<receive time, ns> <raw JSON>` a line; a REST snapshot is a line without "stream") and
 cryptofeed captures (one JSON object a line: {"t": "recv" | "connect" | ..., "conn", "ts", "data"}). Both may be
@@ -8,8 +8,7 @@ gzipped.
 from __future__ import annotations
 
 import gzip
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -41,27 +40,3 @@ def recording(path: Path, symbol: str = "") -> Iterator[Raw]:
                 received, _, data = line.rstrip(b"\n").partition(b" ")
                 kind = "message" if data.startswith(b'{"stream"') else "snapshot"
                 yield Raw(int(received) // 1000, data, kind, symbol if kind == "snapshot" else "")
-
-
-def paced(
-    events: Iterable[Raw],
-    speed: float,
-    *,
-    restamp: bool = False,
-    clock: Callable[[], float] = time.time,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[Raw]:
-    """Hand events out at `speed` times their own pace; 0 means as fast as they are taken.
-
-    `restamp` moves receive times to now, as if the feed were live (event times stay the venue's).
-    """
-    start = begin = 0.0
-    for event in events:
-        at = event.receive_time / 1e6
-        if not begin:
-            start, begin = clock(), at
-        if speed > 0:
-            wait = start + (at - begin) / speed - clock()
-            if wait > 0:
-                sleep(wait)
-        yield event._replace(receive_time=int(clock() * 1e6)) if restamp else event

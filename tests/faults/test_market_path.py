@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from chctl.node import broker, drain
 from chctl.settings import Settings
 from feeders.replay import recording
 from tests.e2e.market_kit import SPOT, Start, assert_whole, bring_up, first, normalized, play, publish, settled, state
+from tests.e2e.test_node import wait_for
 from tests.kafka.server import ApacheKafka
 
 
@@ -48,13 +48,6 @@ def stored(settings: Settings) -> int:
         return int(client.command("SELECT count() FROM trades"))  # type: ignore[arg-type]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 40) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def test_the_same_capture_sent_twice_changes_no_count(fresh_node: Start, captures: Path) -> None:
     settings = bring_up(fresh_node())
     ends = datetime.now(UTC)
@@ -65,7 +58,7 @@ def test_the_same_capture_sent_twice_changes_no_count(fresh_node: Start, capture
     assert [status for _, status in once.alerts] == ["firing", "resolved"]
 
     publish(settings, rows)
-    wait_until(lambda: not drain.unread(settings.kafka_brokers, timeout=5).keys() & produced.keys())
+    wait_for(lambda: not drain.unread(settings.kafka_brokers, timeout=5).keys() & produced.keys())
     assert state(settings, produced) == once
 
 
@@ -99,7 +92,7 @@ def test_the_node_is_killed_in_the_middle_and_comes_back(fresh_node: Start, capt
     node = fresh_node()
     settings = bring_up(node)
     playing = Playing(settings, captures)
-    wait_until(lambda: stored(settings) > 200)
+    wait_for(lambda: stored(settings) > 200)
     node.kill()
     again = fresh_node()
     assert_whole(state(again.settings(), playing.end()))
@@ -111,7 +104,7 @@ def test_the_broker_stands_still_for_a_while(fresh_node: Start, captures: Path) 
     running = broker.find(node.data_dir)
     assert running is not None
     playing = Playing(settings, captures)
-    wait_until(lambda: stored(settings) > 200)
+    wait_for(lambda: stored(settings) > 200)
     os.kill(running.pid, signal.SIGSTOP)
     time.sleep(8)  # longer than the consumers' session
     os.kill(running.pid, signal.SIGCONT)
@@ -140,7 +133,7 @@ def test_apache_kafka_is_killed_and_started_under_load(
     settings = bring_up(fresh_node(brokers=apache_kafka.brokers))
     before = stored(settings)
     playing = Playing(settings, captures)
-    wait_until(lambda: stored(settings) > before + 200)
+    wait_for(lambda: stored(settings) > before + 200)
     apache_kafka.kill()
     time.sleep(3)
     apache_kafka.start()
