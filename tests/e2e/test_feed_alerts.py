@@ -22,9 +22,9 @@ from tests.e2e.alert_kit import (
     publish,
     raise_alerts,
     start_feeder,
-    wait_for,
 )
 from tests.receiver import Receiver, hang_after
+from tests.waiting import wait_for
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from chctl.clickhouse import connect
 from chctl.node import broker
 from chctl.node.run import NodeError, NodeProcess, start_process
 from chctl.settings import PROJECT_DIR
+from tests.waiting import wait_for
 
 KAFKA_SETTINGS = "kafka_flush_interval_ms = 100, kafka_poll_timeout_ms = 50, kafka_consumer_reschedule_ms = 10"
 StartNode = Callable[..., NodeProcess]
@@ -44,14 +45,6 @@ def create_ingest(client: Client, topic: str) -> None:
 def count(client: Client) -> int:
     """Distinct numbers stored."""
     return int(client.command("SELECT count() FROM numbers FINAL"))  # type: ignore[arg-type]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 40.0) -> None:
-    """Wait until the condition holds; fails after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come to hold in time"
-        time.sleep(0.05)
 
 
 def swallow(call: Callable[..., object], *arguments: object) -> None:

@@ -10,8 +10,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from chctl.clickhouse import connect
 from chctl.node.run import NodeProcess
-from tests.e2e.test_node import Stream, count, create_ingest, wait_for
+from tests.e2e.test_node import Stream, count, create_ingest
 from tests.kafka.server import ApacheKafka
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.kafka
 

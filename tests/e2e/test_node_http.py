@@ -26,6 +26,7 @@ from chctl.node import frames
 from chctl.node.native import REVISION, Converter
 from chctl.node.run import NodeProcess
 from chctl.settings import Settings
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -407,10 +408,7 @@ def test_a_result_of_half_a_gigabyte_is_streamed(http: httpx.Client, node: NodeP
 def wait_until_running(http: httpx.Client, mark: str, count: int) -> None:
     """Wait until so many statements that hold `mark` run."""
     running = f"SELECT count() FROM system.processes WHERE query LIKE '%{mark}%' AND query NOT LIKE '%processes%'"
-    deadline = time.monotonic() + 40
-    while run(http, running) != f"{count}\n":
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(lambda: run(http, running) == f"{count}\n", what=f"{count} running statements")
 
 
 def test_a_slow_query_does_not_hold_up_a_fast_one(http: httpx.Client) -> None:

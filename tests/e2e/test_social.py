@@ -29,6 +29,7 @@ from feeders.analysis import lexicon
 from feeders.runtime import Stop
 from feeders.social import Report, run_backfill, run_social
 from tests.openai_server import Fault, Server, running
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +94,6 @@ def feed(settings: Settings, until: Callable[[], bool], seconds: float = 60) -> 
         return await task
 
     return asyncio.run(run())
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come to hold"
-        time.sleep(0.1)
 
 
 def rows(sql: Client, prefix: str) -> dict[str, tuple[Any, ...]]:

@@ -18,8 +18,9 @@ from chctl.node.run import NodeProcess
 from chctl.settings import Settings
 from chctl.telemetry import otlp_metrics
 from chctl.tracing import trace_id
-from tests.e2e.alert_kit import create_tables, deliveries, raise_alerts, start_feeder, wait_for
+from tests.e2e.alert_kit import create_tables, deliveries, raise_alerts, start_feeder
 from tests.receiver import Got, Receiver
+from tests.waiting import wait_for
 
 
 @pytest.fixture

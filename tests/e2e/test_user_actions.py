@@ -21,8 +21,9 @@ from chctl.node import broker
 from chctl.node.run import start_process
 from chctl.rebuild import rebuild
 from chctl.settings import PROJECT_DIR, Settings
-from tests.beacon_processes import gateway, wait_for
+from tests.beacon_processes import gateway
 from tests.browser.chromium import BINARY, browser
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(300)  # the whole schema is applied first
 

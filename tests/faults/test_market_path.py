@@ -20,8 +20,8 @@ from chctl.node import broker, drain
 from chctl.settings import Settings
 from feeders.replay import recording
 from tests.e2e.market_kit import SPOT, Start, assert_whole, bring_up, first, normalized, play, publish, settled, state
-from tests.e2e.test_node import wait_for
 from tests.kafka.server import ApacheKafka
+from tests.waiting import wait_for
 
 
 class Playing(threading.Thread):

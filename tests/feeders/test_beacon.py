@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feeders.beacon import MAX_BODY, RefusedError, check_event, page_path, parse_batch
-from tests.beacon_processes import HASH_KEY, Broker, Gateway, broker, gateway, wait_for
+from tests.beacon_processes import HASH_KEY, Broker, Gateway, broker, gateway
+from tests.waiting import wait_for
 
 PAGE = "https://trade.example"
 

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from chctl.migrate import MigrateError, Options, Report, migrate
 from chctl.plan import read
 from chctl.settings import PROJECT_DIR, Settings
 from chctl.status import interrupted
+from tests.waiting import wait_for
 
 from .conftest import TGT_MV, Project
 
@@ -148,10 +148,7 @@ def test_a_killed_process_leaves_a_lock_that_the_next_run_takes_over(settings: S
     process = subprocess.Popen([sys.executable, "-m", "cli", "migrate"], env=environment, cwd=PROJECT_DIR)
     client = connect(settings)
     book = Book(client, settings.clickhouse_database)
-    deadline = time.monotonic() + 30
-    while not (book.exists() and interrupted(book)):
-        assert time.monotonic() < deadline, "the run never started its statement"
-        time.sleep(0.05)
+    wait_for(lambda: book.exists() and interrupted(book), what="the start of the statement")
     with pytest.raises(LockedError, match=rf"pid {process.pid} is migrating .* try again later"):
         migrate(settings, Options(wait_s=0))
     process.send_signal(signal.SIGKILL)

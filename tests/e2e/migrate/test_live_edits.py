@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from chctl.node.run import NodeProcess
 from chctl.plan import read
 from chctl.settings import Settings
 from tests.kafka.server import ApacheKafka
+from tests.waiting import wait_for
 
 ROUNDS = 20
 ROWS_A_MESSAGE = 50
@@ -111,13 +111,9 @@ class Traffic:
             self._stop.wait(0.005)
 
 
-def wait_for(client: Client, sql: str, wanted: Callable[[Any], bool], seconds: float = 120) -> Any:
-    """Poll a query until its first value is wanted; fails after the deadline."""
-    deadline = time.monotonic() + seconds
-    while not wanted(value := client.query(sql).result_rows[0][0]):
-        assert time.monotonic() < deadline, f"{sql}: still {value}"
-        time.sleep(0.05)
-    return value
+def first(client: Client, sql: str) -> Any:
+    """The first value of a query's first row."""
+    return client.query(sql).result_rows[0][0]
 
 
 def start(settings: Settings, folder: Path, topic: str) -> Settings:
@@ -145,9 +141,10 @@ def edit(settings: Settings, changed: dict[str, str]) -> Report:
 
 def assert_every_row_once(client: Client, produced: int) -> None:
     """Each number from 0 to `produced` stands once in the table and was counted once by the rollup."""
-    wait_for(client, "SELECT count() FROM events", lambda n: n >= produced)
-    wait_for(client, "SELECT sum(rows) FROM counts_1s", lambda n: n >= produced)  # the views of a block run in turn
-    client.command("SYSTEM FLUSH ASYNC INSERT QUEUE") if False else None
+    wait_for(lambda: first(client, "SELECT count() FROM events") >= produced, 120)
+    wait_for(
+        lambda: first(client, "SELECT sum(rows) FROM counts_1s") >= produced, 120
+    )  # the views of a block run in turn
     (row,) = client.query(
         "SELECT count(), uniqExact(id), min(id), max(id), min(known), min(limit) > 0 FROM events"
     ).result_rows
@@ -164,7 +161,7 @@ def test_every_kind_is_edited_20_times_under_traffic_and_every_row_counts_once(
     settings = start(settings, tmp_path, name)
     kinds: dict[str, int] = {}
     with Traffic(settings.kafka_brokers, name) as traffic:
-        wait_for(client, "SELECT count() FROM events", lambda n: n > 0)
+        wait_for(lambda: first(client, "SELECT count() FROM events") > 0)
         for v in range(1, ROUNDS + 1):
             changed = files(v, settings, name)
             changed["kafka_x"] = files(100 * (v // 10), settings, name)["kafka_x"]  # twice: the next test has the rest
@@ -174,9 +171,9 @@ def test_every_kind_is_edited_20_times_under_traffic_and_every_row_counts_once(
     assert kinds.pop("kafka") == 2
     assert kinds == {"mv": 3 * ROUNDS, "view": ROUNDS, "dictionary": ROUNDS, "refreshable": ROUNDS, "null": ROUNDS}
     assert_every_row_once(client, traffic.produced)
-    assert client.query("SELECT uniqExact(version) FROM events").result_rows[0][0] > ROUNDS / 2
+    assert first(client, "SELECT uniqExact(version) FROM events") > ROUNDS / 2
     client.command("SYSTEM REFRESH VIEW totals_mv")
-    wait_for(client, "SELECT max(n) FROM totals", lambda n: n == traffic.produced)
+    wait_for(lambda: first(client, "SELECT max(n) FROM totals") == traffic.produced)
     assert read(settings).empty
 
 
@@ -190,7 +187,7 @@ def test_a_kafka_table_is_made_anew_20_times_under_traffic_and_every_row_counts_
     admin = AdminClient({"bootstrap.servers": apache_kafka.brokers})
     admin.create_topics([NewTopic("remade", PARTITIONS, 1)])["remade"].result(10)
     with connect(settings) as client, Traffic(apache_kafka.brokers, "remade") as traffic:
-        wait_for(client, "SELECT count() FROM events", lambda n: n > 0)
+        wait_for(lambda: first(client, "SELECT count() FROM events") > 0)
         for v in range(1, ROUNDS + 1):
             kafka = files(100 * v, settings, "remade")["kafka_x"]
             assert [c.action for c in edit(settings, {"kafka_x": kafka}).changes] == ["recreate"]
@@ -201,5 +198,5 @@ def test_a_kafka_table_is_made_anew_20_times_under_traffic_and_every_row_counts_
 
 def rows_flow_on(client: Client) -> None:
     """Rows keep arriving after an edit."""
-    before = client.query("SELECT count() FROM events").result_rows[0][0]
-    wait_for(client, "SELECT count() FROM events", lambda n: n > before)
+    before = first(client, "SELECT count() FROM events")
+    wait_for(lambda: first(client, "SELECT count() FROM events") > before)

@@ -16,8 +16,7 @@ from chctl.migrate import MigrateError, migrate
 from chctl.replay import offsets, replay
 from chctl.settings import Settings
 from tests.kafka.server import ApacheKafka
-
-from .test_live_edits import wait_for
+from tests.waiting import wait_for
 
 TABLES = """-- A stream, its stored rows and the alerts of a rule over them.
 CREATE TABLE IF NOT EXISTS x_landing (id UInt64, event_time DateTime64(3, 'UTC')) ENGINE = Null;
@@ -68,7 +67,7 @@ def test_lost_rows_come_back_repeats_count_once_and_no_alert_is_raised(
     for i in range(200):
         producer.produce(topic, f'{{"id": {i}, "t": {hour_ago}}}', partition=i % 2)
     producer.flush(20)
-    wait_for(client, "SELECT count() FROM events FINAL", lambda n: n == 200)
+    wait_for(lambda: client.query("SELECT count() FROM events FINAL").result_rows == [(200,)])
     client.command("ALTER TABLE events DELETE WHERE id >= 100 SETTINGS mutations_sync = 2")
 
     result = replay(settings, topic, began)
