@@ -1,5 +1,5 @@
 -- The bad seconds: a rule that signals writes one row for each second in which its condition holds for an entity.
--- alerts_fired_mv turns enough of them into an alert, alerts_resolved_..._mv ends it when they stop coming. So a rule
+-- alerts_fired_mv turns enough of them into an alert, alerts_resolved_mv ends it when they stop coming. So a rule
 -- says only what is bad; ids, persistence, being open already, and the end are said once, there.
 -- Grain: one row a (rule, entity, second); a second that is judged again replaces itself.
 CREATE TABLE IF NOT EXISTS alert_signals

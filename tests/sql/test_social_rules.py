@@ -60,7 +60,10 @@ def test_a_turn_of_mood_fires_once_and_resolves(usual: Pipeline) -> None:
         "INSERT INTO alert_rules (rule, scope, parameter, value) VALUES ('sentiment_shock', '*', 'resolve_s', 60)"
     )
     usual.engine.query("SYSTEM RELOAD DICTIONARIES")
-    give(usual, [post("later", 1, 0.2, symbols=["ETH"])])  # any post moves the clock
+    usual.refresh("alerts_resolved_mv")
+    assert alerts(usual) == [("sentiment_shock", "firing", "BTC")]
+    give(usual, [post("later", 1, 0.2, symbols=["ETH"])], [post("latest", 1, 0.2, symbols=["ETH"])])  # moves the clock
+    usual.refresh("alerts_resolved_mv")
     assert alerts(usual) == [("sentiment_shock", "firing", "BTC"), ("sentiment_shock", "resolved", "BTC")]
 
 
