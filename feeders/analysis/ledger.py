@@ -34,6 +34,9 @@ CREATE TABLE IF NOT EXISTS answers (
 CREATE TABLE IF NOT EXISTS vectors (
     key INTEGER NOT NULL, model TEXT NOT NULL, vector BLOB NOT NULL, at REAL NOT NULL, PRIMARY KEY (key, model)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS given_up (
+    key INTEGER NOT NULL, model TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (key, model)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batches (
     id TEXT PRIMARY KEY, items TEXT NOT NULL, usd REAL NOT NULL, day TEXT NOT NULL, at REAL NOT NULL
 );
@@ -44,6 +47,8 @@ TOO_LARGE = "request larger than the token budget of a minute"
 
 #: How long answers and vectors are kept: as long as social_buzz keeps the posts.
 KEEP_SECONDS = 30 * 86_400
+#: How long a text that was given up is not asked again: a restart and the day's copies of a post cost nothing.
+GIVEN_UP_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +229,27 @@ class Ledger:
             found |= {_unsigned(k): Answer(s, label, c, model, t, 0.0) for k, s, label, c, t in rows}
         return found
 
+    def give_up(self, reasons: Mapping[int, str], model: str) -> None:
+        """Keep why `model` could not rate these texts even alone: to ask was paid for too."""
+        now = self._clock()
+        with _transaction(self._db):
+            self._db.executemany(
+                "INSERT OR REPLACE INTO given_up VALUES (?, ?, ?, ?)",
+                [(_signed(k), model, reason, now) for k, reason in reasons.items()],
+            )
+
+    def given_up(self, keys: Iterable[int], model: str) -> dict[int, str]:
+        """Reasons of the texts that were given up in the last day."""
+        since = self._clock() - GIVEN_UP_SECONDS
+        found: dict[int, str] = {}
+        for chunk in _chunks([_signed(k) for k in keys]):
+            rows = self._db.execute(
+                f"SELECT key, reason FROM given_up WHERE model = ? AND at > ? AND key IN ({_marks(chunk)})",
+                (model, since, *chunk),
+            )
+            found |= {_unsigned(k): reason for k, reason in rows}
+        return found
+
     def vectors(self, keys: Iterable[int], model: str) -> dict[int, list[float]]:
         """Embeddings of `model` that were paid for."""
         found: dict[int, list[float]] = {}
@@ -240,6 +266,7 @@ class Ledger:
         with _transaction(self._db):
             for table in ("answers", "vectors"):
                 self._db.execute(f"DELETE FROM {table} WHERE at < ?", (now - KEEP_SECONDS,))
+            self._db.execute("DELETE FROM given_up WHERE at < ?", (now - GIVEN_UP_SECONDS,))
             self._db.execute("DELETE FROM days WHERE day < ?", (_day(now - KEEP_SECONDS),))
 
     # --- batches under way (feeders/analysis/backfill.py)

@@ -208,6 +208,7 @@ class OpenAIProvider:
         if (len(questions) if asked is None else asked) > 1:
             await _all(*(self._rate_batch([q], rated) for q in questions))
         else:
+            self._ledger.give_up({q.key: faults[q.key] for q in questions}, self.model)
             rated.rejected |= {q.key: Rejected(faults[q.key]) for q in questions}
 
     async def _request(self, batch: list[Question]) -> tuple[dict[int, Answer], dict[int, str]] | Fault | Refusal:

@@ -62,8 +62,10 @@ class Pipeline:
         if self.provider is None or self.ledger is None:
             return self._window(posts, {k: self._by_lexicon(group[0]) for k, group in by_text.items()}, {}, {}, {})
         known = self._known(by_text)
-        weights = self._afford([k for k in by_text if k not in known], by_text)
+        given_up = self.ledger.given_up([k for k in by_text if k not in known], self.provider.model)
+        weights = self._afford([k for k in by_text if k not in known and k not in given_up], by_text)
         rated = await self.provider.rate([self._question(by_text[k][0]) for k in weights])
+        rated.rejected |= {k: Rejected(reason) for k, reason in given_up.items()}
         answers = known | rated.answers
         left = {k for k in by_text if k not in answers and k not in rated.rejected}
         answers |= {k: self._by_lexicon(by_text[k][0]) for k in left}
