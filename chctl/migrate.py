@@ -27,6 +27,7 @@ from chctl.contracts import ContractError
 from chctl.idempotence import waiver, why_not_idempotent
 from chctl.lock import Lock, LockedError, LockLostError
 from chctl.node_state import live_objects
+from chctl.optional import refusal
 from chctl.plan import Plan, make_plan, plan_views
 from chctl.project import MigrationFile, Project
 from chctl.resume import ResumePoint, read_resume_point
@@ -53,6 +54,7 @@ class Report:
 
     migrations: list[str] = field(default_factory=list)  # file names
     changes: list[Change] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)  # optional statements that this engine cannot run
     resumed: str = ""  # where a dead run had stopped
     orphans: list[str] = field(default_factory=list)  # objects whose file is gone
     seconds: float = 0.0
@@ -73,6 +75,7 @@ class Step:
     step: int
     sql: str
     kind: str = "migration"  # or rollback
+    optional: str = ""  # words with which an engine may refuse it (chctl/optional.py)
 
 
 class Runner:
@@ -84,22 +87,30 @@ class Runner:
         self.done: set[tuple[str, str, int]] = set()
         self.paths: dict[int, str] = {}
         self.recorded: list[str] = []
+        self.skipped: list[str] = []
 
     def expect(self, steps: Iterable[Step]) -> None:
         """Say which statements clickhouse-migrations is about to run, so that they can be told from its own."""
         self.steps = deque(steps)
 
-    def run(self, sql: str, **what: Any) -> float:
-        """Run one statement; returns seconds. Raises MigrateError, which names it."""
+    def run(self, sql: str, optional: str = "", **what: Any) -> float:
+        """Run one statement; returns seconds. Raises MigrateError, which names it.
+
+        Refused with the words of `optional`, it is skipped with a notice.
+        """
         self.lock.verify(self.client)
         row = self.book.start(statement=sql, **what)
         started = time.monotonic()
         try:
             self.client.command(sql)
         except ClickHouseError as error:
+            where = f"{what['path']}, statement {what['step']}"
+            if optional and optional in str(error):
+                self.book.end(row, "skipped", time.monotonic() - started, str(error))
+                self.skipped.append(f"{where}: this engine does without it ({optional})")
+                return time.monotonic() - started
             self.book.end(row, "failed", time.monotonic() - started, str(error))
             self.book.flush()
-            where = f"{what['path']}, statement {what['step']}"
             raise MigrateError(f"{where}: {str(error).strip()}\n  {sql.strip()}") from error
         seconds = time.monotonic() - started
         self.book.end(row, "done", seconds)
@@ -114,7 +125,7 @@ class Runner:
         if (str(step.version), step.md5, step.step) in self.done:
             log.info("already done by the run that stopped", path=step.path, step=step.step)
             return True
-        self.run(sql, kind=step.kind, **what)
+        self.run(sql, step.optional, kind=step.kind, **what)
         return True
 
     def migrations_recorded(self, versions: list[dict[str, Any]]) -> None:
@@ -229,7 +240,7 @@ def _apply_migrations(
 
     runner.paths = {m.version: m.path for m in project.migrations}
     runner.expect(
-        Step(m.version, m.path, m.md5, i + 1, sql)
+        Step(m.version, m.path, m.md5, i + 1, sql, optional=refusal(m.statements[i]))
         for m in pending
         for i, sql in enumerate(Migrator.script_to_statements(m.script, True))
     )
@@ -240,6 +251,7 @@ def _apply_migrations(
         raise MigrateError(str(error)) from error
     finally:
         report.migrations += runner.recorded
+        report.skipped += runner.skipped
     runner.book.flush()
 
 
@@ -317,6 +329,7 @@ def _record(runner: Runner, database: str, change: Change, seconds: float) -> No
 def summary(report: Report) -> str:
     """A run in words."""
     lines = [f"applied {name}" for name in report.migrations]
+    lines += [f"skipped {what}" for what in report.skipped]
     lines += [f"{change.action:<8} {change.kind} {change.object}" for change in report.changes]
     if report.resumed:
         lines.insert(0, report.resumed)

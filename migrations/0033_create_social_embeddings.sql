@@ -1,8 +1,9 @@
 -- Vectors of the posts with the most engagement, for "what else is said like this?".
--- Grain: one row a text (near-duplicates share it); given again it replaces itself. Read by: dash_similar_posts.
+-- Grain: one row a text (near-duplicates share it); given again it replaces itself. Read by: analysts, with
+-- ORDER BY cosineDistance(embedding, <vector>) LIMIT n.
 -- Its TTL is shorter than that of social_buzz: vectors are large. Every vector has the 512 dimensions of
--- CHCTL_SOCIAL_EMBEDDING_DIMENSIONS; with another size, change both. The HNSW index over it is added by
--- deploy/clickhouse/social_embeddings_index.sql: the embedded engine is built without that index type and scans.
+-- CHCTL_SOCIAL_EMBEDDING_DIMENSIONS; with another size, change both, and the HNSW index that
+-- 0036_add_social_embeddings_index.sql puts over it where the engine has one.
 CREATE TABLE IF NOT EXISTS social_embeddings
 (
     `event_time` DateTime64(3, 'UTC') COMMENT 'of the post that brought the vector' CODEC(Delta(8), ZSTD(1)),

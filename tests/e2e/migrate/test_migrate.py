@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chctl.migrate import MigrateError
+from chctl.migrate import MigrateError, summary
 
 from .conftest import TGT_MV, Project
 
@@ -107,3 +107,40 @@ def test_a_failing_statement_is_named_and_the_next_run_goes_on_there(project: Pr
     assert report.migrations == ["0002_fill.sql"]
     ran = project.query("SELECT step, count() FROM schema_history FINAL WHERE object = '2' GROUP BY step ORDER BY step")
     assert ran == [(0, 1), (1, 1), (2, 2)]
+
+
+def test_a_statement_that_the_engine_is_built_without_is_skipped_with_a_notice(project: Project) -> None:
+    index = "ALTER TABLE tgt ADD INDEX IF NOT EXISTS {name} n TYPE {type} GRANULARITY 1;\n"
+    marked = "-- optional: Unknown Index type\n"
+    project.write(
+        "migrations/0002_add_indexes.sql",
+        "-- Two indexes.\n\n"
+        + marked
+        + index.format(name="near", type="no_such_index(512)")
+        + marked
+        + index.format(name="range", type="minmax"),
+    )
+    report = project.migrate()
+    assert report.migrations[-1] == "0002_add_indexes.sql"
+    assert report.skipped == [
+        "migrations/0002_add_indexes.sql, statement 1: this engine does without it (Unknown Index type)"
+    ]
+    assert report.skipped[0] in summary(report)
+    indexes = "SELECT name FROM system.data_skipping_indices WHERE table = 'tgt' AND database = currentDatabase()"
+    assert project.query(indexes) == [("range",)]
+    assert project.query(
+        "SELECT step, state FROM schema_history FINAL WHERE object = '2' AND step > 0 ORDER BY step"
+    ) == [
+        (1, "skipped"),
+        (2, "done"),
+    ]
+    assert not project.migrate().changed
+
+
+def test_an_optional_statement_that_fails_for_another_reason_stops_the_run(project: Project) -> None:
+    project.write(
+        "migrations/0002_add_index.sql",
+        "-- optional: Unknown Index type\nALTER TABLE tgt ADD INDEX IF NOT EXISTS i no_such_column TYPE minmax;\n",
+    )
+    with pytest.raises(MigrateError, match="no_such_column"):
+        project.migrate()
