@@ -107,10 +107,12 @@ class Settings(BaseSettings):
     social_price_input: float = Field(default=0.15, ge=0, description="USD for a million input tokens.")
     social_price_output: float = Field(default=0.60, ge=0, description="USD for a million output tokens.")
     social_price_embedding: float = Field(default=0.02, ge=0, description="USD for a million tokens embedded.")
-    social_usd_per_day: float = Field(default=5.0, ge=0, description="Cap of the group on this host, per UTC day.")
+    social_usd_per_day: float = Field(default=5.0, ge=0, description="Cap of the group on all hosts, per UTC day.")
     social_tokens_per_minute: int = Field(default=150_000, ge=0, description="Of the group; 0: no limit.")
     social_ahead_hours: float = Field(default=6.0, gt=0, description="How far spend may run ahead of an even pace.")
-    social_ledger: Path | None = Field(default=None, description="The group's file; default data_dir/social.sqlite3.")
+    social_ledger: Path | None = Field(
+        default=None, description="A host's answers and spend; default data_dir/social.sqlite3."
+    )
     social_author_key: SecretStr = Field(default=SecretStr(""), description="Hashes authors; empty: made in data_dir.")
     social_batch_items: int = Field(default=500, gt=0, description="Posts of a window, whichever comes first:")
     social_batch_seconds: float = Field(default=2.0, gt=0, description="or the seconds it stays open.")

@@ -26,6 +26,7 @@ from chctl.contracts import load_all
 from chctl.settings import Settings
 from feeders.analysis.backfill import Backfill
 from feeders.analysis.faults import MisconfiguredError
+from feeders.analysis.group_budget import GroupBudget
 from feeders.analysis.ledger import Ledger, Limits
 from feeders.analysis.model import Answer, Origin, Post, Question
 from feeders.analysis.openai_provider import OpenAIProvider, Options, Prices, ProviderStoppedError
@@ -328,10 +329,10 @@ def provider_of(s: Settings, ledger: Ledger, progress: Callable[[], None] = lamb
     return OpenAIProvider(client, ledger, options, progress=progress)
 
 
-def ledger_of(s: Settings) -> Ledger:
-    """The group's ledger on this host."""
+def ledger_of(s: Settings, client: Callable[[], Client]) -> Ledger:
+    """The group's ledger on this host, under the group's budget in ClickHouse."""
     limits = Limits(s.social_usd_per_day, s.social_tokens_per_minute, s.social_ahead_hours)
-    return Ledger(s.social_ledger or s.data_dir / "social.sqlite3", limits)
+    return Ledger(s.social_ledger or s.data_dir / "social.sqlite3", limits, group=GroupBudget(client, limits))
 
 
 def key_of(s: Settings) -> bytes:
@@ -360,7 +361,7 @@ async def run_social(
             opened.append(clickhouse.connect(s))
         return opened[0]
 
-    ledger = ledger_of(s)
+    ledger = ledger_of(s, client)
     provider = provider_of(s, ledger, supervisor.progress)
     log.info("sentiment", model=provider.model if provider else "lexicon", usd_per_day=s.social_usd_per_day)
     symbols = Symbols(client)
@@ -403,14 +404,15 @@ async def run_backfill(
     Raises MisconfiguredError without a key.
     """
     stop = stop or Stop()
-    ledger = ledger_of(s)
-    provider = provider_of(s, ledger)
-    if provider is None:
+    if not s.openai_api_key.get_secret_value():
         raise MisconfiguredError("a backfill needs a model: set CHCTL_OPENAI_API_KEY")
     contract = next(c for c in load_all(s.project_dir / "contracts") if c.topic == RAW)
-    backfill = Backfill(provider, provider.client, ledger, poll_seconds=s.social_batch_poll_s)
     with clickhouse.connect(s) as client:
         lookup = lookup_in(lambda: client)
+        ledger = ledger_of(s, lambda: client)
+        provider = provider_of(s, ledger)
+        assert provider is not None
+        backfill = Backfill(provider, provider.client, ledger, poll_seconds=s.social_batch_poll_s)
         await backfill.finish(stop)
         reader = SocialReader(s, BACKFILL_GROUP, [RAW], config=kafka)
         try:
@@ -423,7 +425,7 @@ async def run_backfill(
         finally:
             reader.close()  # nothing was committed: the second reading starts at the same place
         await backfill.finish(stop)
-    ledger.close()
+        ledger.close()
     return await run_social(s, stop=stop, until_idle=idle_seconds, kafka=kafka, group=BACKFILL_GROUP)
 
 

@@ -50,8 +50,8 @@ GRANT NAMED COLLECTION ON chctl_kafka TO chctl_role_migrator;
 
 GRANT SELECT ON system.* TO chctl_role_migrator;
 
--- Feeders: the alert feeder's outbox, lease and records; the symbol names of the social feeder. Rows of the market
--- reach tables through Kafka: no feeder inserts them.
+-- Feeders: the alert feeder's outbox, lease and records; the social feeder's symbol names, budget and ratings. Rows of
+-- the market reach tables through Kafka: no feeder inserts them.
 GRANT SELECT ON chctl.alerts TO chctl_role_feeder;
 
 GRANT SELECT ON chctl.alerts_open TO chctl_role_feeder;
@@ -63,6 +63,13 @@ GRANT SELECT, INSERT ON chctl.alert_silences TO chctl_role_feeder;
 GRANT SELECT ON chctl.rule_owners TO chctl_role_feeder;
 
 GRANT SELECT ON chctl.symbol_aliases TO chctl_role_feeder;
+
+GRANT SELECT, INSERT ON chctl.social_spend TO chctl_role_feeder;
+
+-- Ratings that were paid for, without the posts; posts that could not be rated.
+GRANT SELECT(text_hash, model, sentiment_score, sentiment_label, confidence, tokens_count) ON chctl.social_buzz TO chctl_role_feeder;
+
+GRANT INSERT ON chctl.rejected_events TO chctl_role_feeder;
 
 GRANT SELECT, INSERT ON chctl.alert_deliveries TO chctl_role_feeder;
 

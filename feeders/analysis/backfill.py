@@ -17,7 +17,7 @@ from prometheus_client import Counter
 
 from feeders.analysis import framing
 from feeders.analysis.faults import Kind, MisconfiguredError, classify
-from feeders.analysis.ledger import Ledger, Refusal, Reservation
+from feeders.analysis.ledger import DAILY_CAP, Ledger, Refusal, Reservation
 from feeders.analysis.model import Answer, Question
 from feeders.analysis.openai_provider import OpenAIProvider, read_body
 from feeders.analysis.tokens import pack
@@ -61,13 +61,14 @@ class Backfill:
         asked = 0
         for first in range(0, len(requests), REQUESTS):
             affordable, usd = [], 0.0
+            await self._ledger.look_at_group()
             for request in requests[first : first + REQUESTS]:
                 bound = self._provider.cost_bound(request)[0] * PRICE
                 if usd + bound > self._ledger.affordable()[0]:
                     break
                 affordable.append(request)
                 usd += bound
-            reservation = self._ledger.reserve(usd, 0) if affordable else Refusal("daily cap", None)
+            reservation = await self._ledger.reserve_for_group(usd, 0) if affordable else Refusal(DAILY_CAP, None)
             if isinstance(reservation, Refusal):
                 log.warning("backfill ends here", reason=reservation.reason, asked=asked, of=len(questions))
                 break

@@ -1,8 +1,7 @@
-"""What the processes of a group share: the money and tokens they have spent, and every answer they have paid for.
+"""What the processes of a group share on a host: the money and tokens they have spent, every answer they have paid for.
 
-SQLite, one file a group on the host. A reservation has to be checked and added in one step, across processes, and it
-has to outlive a crash: ClickHouse and Kafka offer no such step, SQLite's `BEGIN IMMEDIATE` does, without a server.
-Processes on several hosts have a file each: give each host its share of the cap.
+SQLite, one file a group on the host. A reservation is checked and added in one step, across processes, and outlives a
+crash. Where the group has a budget of all hosts (feeders/analysis/group_budget.py), a reservation has to pass both.
 
 The worst cost of a request is reserved before it is sent and replaced by the real one after it. A process that dies in
 between leaves the reservation in place: the cap may be reached early, never late. An answer is stored in the
@@ -11,21 +10,27 @@ transaction that settles its cost, before it goes to Kafka: what was paid for is
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import struct
 import time
-from collections.abc import Callable, Iterable, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from feeders.analysis.model import Answer
+
+if TYPE_CHECKING:
+    from feeders.analysis.group_budget import GroupBudget
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS days (
     day TEXT PRIMARY KEY, usd REAL NOT NULL, tokens INTEGER NOT NULL, requests INTEGER NOT NULL
 );
-CREATE TABLE IF NOT EXISTS recent (id INTEGER PRIMARY KEY, at REAL NOT NULL, tokens INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS recent (id TEXT PRIMARY KEY, at REAL NOT NULL, tokens INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS pauses (reason TEXT PRIMARY KEY, until REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS answers (
     key INTEGER NOT NULL, model TEXT NOT NULL, score REAL NOT NULL, label TEXT NOT NULL, confidence REAL NOT NULL,
@@ -38,10 +43,13 @@ CREATE TABLE IF NOT EXISTS given_up (
     key INTEGER NOT NULL, model TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (key, model)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batches (
-    id TEXT PRIMARY KEY, items TEXT NOT NULL, usd REAL NOT NULL, day TEXT NOT NULL, at REAL NOT NULL
+    id TEXT PRIMARY KEY, items TEXT NOT NULL, reservation TEXT NOT NULL, usd REAL NOT NULL, day TEXT NOT NULL,
+    at REAL NOT NULL
 );
 """
 
+#: Reason of a refusal: nothing more today.
+DAILY_CAP = "daily cap"
 #: Reason of a refusal: fewer items would fit.
 TOO_LARGE = "request larger than the token budget of a minute"
 
@@ -65,10 +73,11 @@ class Limits:
 class Reservation:
     """A cost that is counted as spent until `settle` says what it really was."""
 
-    day: str
-    recent_id: int
+    day: str  # UTC
+    id: str
     usd: float
     tokens: int
+    at: float  # seconds since the epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +91,16 @@ class Refusal:
 class Ledger:
     """The shared store; every method is one short transaction. Not for use from several threads at once."""
 
-    def __init__(self, path: Path, limits: Limits, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        limits: Limits,
+        *,
+        clock: Callable[[], float] = time.time,
+        group: GroupBudget | None = None,
+    ) -> None:
         self.limits = limits
+        self._group = group
         self._clock = clock
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
@@ -95,6 +112,8 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file; other processes go on."""
+        if self._group:
+            self._group.close()
         self._db.close()
 
     # --- money and tokens
@@ -110,19 +129,36 @@ class Ledger:
                 return Refusal(row[0], row[1] - now)
             day = _day(now)
             spent = self._spent(day)
-            # Half a millionth of a dollar of tolerance: sums of floats must not stop the last affordable request.
-            if spent + usd > self.limits.usd_per_day + 5e-7:
-                return Refusal("daily cap", None)
+            if over_cap(spent + usd, self.limits):
+                return Refusal(DAILY_CAP, None)
             self._db.execute("DELETE FROM recent WHERE at <= ?", (now - 60,))
             if self.limits.tokens_per_minute:
                 if tokens > self.limits.tokens_per_minute:
                     return Refusal(TOO_LARGE, None)
-                wait = self._wait_for_tokens(tokens, now)
+                recent = self._db.execute("SELECT at, tokens FROM recent ORDER BY at").fetchall()
+                wait = wait_for_tokens(recent, tokens, self.limits.tokens_per_minute, now)
                 if wait > 0:
                     return Refusal("tokens per minute", wait)
-            cursor = self._db.execute("INSERT INTO recent (at, tokens) VALUES (?, ?)", (now, tokens))
+            reservation = Reservation(day, uuid.uuid4().hex, usd, tokens, now)
+            self._db.execute("INSERT INTO recent (id, at, tokens) VALUES (?, ?, ?)", (reservation.id, now, tokens))
             self._add(day, usd, tokens, 1)
-            return Reservation(day, cursor.lastrowid or 0, usd, tokens)
+            return reservation
+
+    async def reserve_for_group(self, usd: float, tokens: int) -> Reservation | Refusal:
+        """The same, where the budget of all hosts allows it too. Cancelled, the worst cost stays reserved."""
+        outcome = self.reserve(usd, tokens)
+        if self._group is None or isinstance(outcome, Refusal):
+            return outcome
+        refusal = await asyncio.to_thread(self._group.reserve, outcome)
+        if refusal is None:
+            return outcome
+        self._settle_here(outcome, 0.0, 0)
+        return refusal
+
+    async def look_at_group(self) -> None:
+        """Read what the other hosts have spent, for `affordable` and `spent_usd`."""
+        if self._group:
+            await asyncio.to_thread(self._group.look, self._clock())
 
     def settle(
         self,
@@ -138,17 +174,31 @@ class Ledger:
 
         `batch` ends that batch in the same step; one that is not on record has been settled before.
         """
+        if self._settle_here(reservation, usd, tokens, answers, vectors, batch=batch) and self._group:
+            self._group.settle(reservation, usd, tokens)
+
+    def _settle_here(
+        self,
+        reservation: Reservation,
+        usd: float,
+        tokens: int,
+        answers: Mapping[int, Answer] | None = None,
+        vectors: Mapping[int, tuple[str, list[float]]] | None = None,
+        *,
+        batch: str = "",
+    ) -> bool:
         now = self._clock()
         with _transaction(self._db):
             if batch and not self._db.execute("DELETE FROM batches WHERE id = ?", (batch,)).rowcount:
-                return
+                return False
             self._add(reservation.day, usd - reservation.usd, tokens - reservation.tokens, 0)
-            self._db.execute("UPDATE recent SET tokens = ? WHERE id = ?", (tokens, reservation.recent_id))
+            self._db.execute("UPDATE recent SET tokens = ? WHERE id = ?", (tokens, reservation.id))
             self._keep(answers or {}, now)
             self._db.executemany(
                 "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)",
                 [(_signed(k), m, struct.pack(f"<{len(v)}f", *v), now) for k, (m, v) in (vectors or {}).items()],
             )
+        return True
 
     def pause(self, reason: str, seconds: float) -> None:
         """Nobody of the group sends anything for `seconds`: the provider said so."""
@@ -161,20 +211,26 @@ class Ledger:
         return max(0.0, row[0] - self._clock()) if row else 0.0
 
     def spent(self) -> tuple[float, int, int]:
-        """USD, tokens and requests of today (UTC), reservations included."""
+        """USD, tokens and requests of this host today (UTC), reservations included."""
         row = self._db.execute(
             "SELECT usd, tokens, requests FROM days WHERE day = ?", (_day(self._clock()),)
         ).fetchone()
         return (row[0], row[1], row[2]) if row else (0.0, 0, 0)
 
+    def spent_usd(self) -> float:
+        """USD of the group today (UTC), reservations included; of other hosts what was last read."""
+        day = _day(self._clock())
+        return max(self._spent(day), self._group.spent(day) if self._group else 0.0)
+
     def affordable(self) -> tuple[float, int | None]:
         """USD and tokens (None: no limit) that may be spent now, at the pace that the limits set."""
         now = self._clock()
         pace = min(1.0, (now % 86_400 / 3600 + self.limits.ahead_hours) / 24)
-        usd = max(0.0, self.limits.usd_per_day * pace - self._spent(_day(now)))
+        usd = max(0.0, self.limits.usd_per_day * pace - self.spent_usd())
         if not self.limits.tokens_per_minute:
             return usd, None
         (used,) = self._db.execute("SELECT coalesce(sum(tokens), 0) FROM recent WHERE at > ?", (now - 60,)).fetchone()
+        used = max(used, self._group.tokens(now) if self._group else 0)
         return usd, max(0, self.limits.tokens_per_minute - used)
 
     def _spent(self, day: str) -> float:
@@ -187,19 +243,6 @@ class Ledger:
             " usd = usd + excluded.usd, tokens = tokens + excluded.tokens, requests = requests + excluded.requests",
             (day, usd, tokens, requests),
         )
-
-    def _wait_for_tokens(self, tokens: int, now: float) -> float:
-        """Seconds until enough of the last minute's tokens are a minute old."""
-        rows = self._db.execute("SELECT at, tokens FROM recent ORDER BY at").fetchall()
-        over = sum(t for _, t in rows) + tokens - self.limits.tokens_per_minute
-        for at, used in rows:
-            if over <= 0:
-                break
-            over -= used
-            wait = at + 60 - now
-            if over <= 0:
-                return max(0.001, wait)
-        return 0.0
 
     # --- what was paid for
 
@@ -275,14 +318,14 @@ class Ledger:
         """Remember a batch at once, so that a restart waits for it instead of paying again."""
         with _transaction(self._db):
             self._db.execute(
-                "INSERT INTO batches VALUES (?, ?, ?, ?, ?)",
-                (batch_id, items, reservation.usd, reservation.day, self._clock()),
+                "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)",
+                (batch_id, items, reservation.id, reservation.usd, reservation.day, reservation.at),
             )
 
     def batches(self) -> list[tuple[str, str, Reservation]]:
         """(id, items, reservation) of the batches under way, oldest first."""
-        rows = self._db.execute("SELECT id, items, day, usd FROM batches ORDER BY at").fetchall()
-        return [(i, items, Reservation(day, -1, usd, 0)) for i, items, day, usd in rows]
+        rows = self._db.execute("SELECT id, items, day, reservation, usd, at FROM batches ORDER BY at").fetchall()
+        return [(i, items, Reservation(day, name, usd, 0, at)) for i, items, day, name, usd, at in rows]
 
     def batch_renamed(self, old: str, new: str) -> None:
         """The batch has come into being and has an id."""
@@ -301,6 +344,24 @@ class _transaction:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._db.execute("ROLLBACK" if kind else "COMMIT")
+
+
+def over_cap(usd: float, limits: Limits) -> bool:
+    """Half a millionth of a dollar of tolerance: sums of floats must not stop the last affordable request."""
+    return usd > limits.usd_per_day + 5e-7
+
+
+def wait_for_tokens(recent: Sequence[tuple[float, int]], tokens: int, limit: int, now: float) -> float:
+    """Seconds until enough of the last minute's tokens, (moment, tokens) by age, are a minute old; 0: not at all."""
+    over = sum(t for _, t in recent) + tokens - limit
+    for at, used in recent:
+        if over <= 0:
+            break
+        over -= used
+        wait = at + 60 - now
+        if over <= 0:
+            return max(0.001, wait)
+    return 0.0
 
 
 def _day(at: float) -> str:

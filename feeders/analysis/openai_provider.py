@@ -378,8 +378,8 @@ class OpenAIProvider:
 
     async def _reserve(self, usd: float, tokens: int) -> Reservation | Refusal:
         while True:
-            outcome = self._ledger.reserve(usd, tokens)
-            SPENT_TODAY.set(self._ledger.spent()[0])
+            outcome = await self._ledger.reserve_for_group(usd, tokens)
+            SPENT_TODAY.set(self._ledger.spent_usd())
             if isinstance(outcome, Reservation):
                 return outcome
             if outcome.wait is None or outcome.reason == "quota":
@@ -401,7 +401,7 @@ class OpenAIProvider:
         TOKENS.labels("input").inc(usage.input_tokens)
         TOKENS.labels("output").inc(usage.output_tokens)
         SPEND.inc(usd)
-        SPENT_TODAY.set(self._ledger.spent()[0])
+        SPENT_TODAY.set(self._ledger.spent_usd())
 
 
 def _answers(

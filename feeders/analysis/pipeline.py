@@ -63,6 +63,7 @@ class Pipeline:
             return self._window(posts, {k: self._by_lexicon(group[0]) for k, group in by_text.items()}, {}, {}, {})
         known = self._known(by_text)
         given_up = self.ledger.given_up([k for k in by_text if k not in known], self.provider.model)
+        await self.ledger.look_at_group()
         weights = self._afford([k for k in by_text if k not in known and k not in given_up], by_text)
         rated = await self.provider.rate([self._question(by_text[k][0]) for k in weights])
         rated.rejected |= {k: Rejected(reason) for k, reason in given_up.items()}
