@@ -29,9 +29,10 @@ log = structlog.get_logger()
 AWAY = 2.0
 
 _SPENT = """
+WITH {since:DateTime64(3, 'UTC')} AS since
 SELECT
     sumIf(usd, day = {day:Date}),
-    arraySort(groupArrayIf((toUnixTimestamp64Milli(reserved_time), tokens), reserved_time > {since:DateTime64(3, 'UTC')}))
+    arraySort(groupArrayIf((toUnixTimestamp64Milli(reserved_time), tokens), reserved_time > since))
 FROM social_spend
 FINAL
 WHERE day >= ({day:Date} - 1)
