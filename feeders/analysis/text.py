@@ -9,14 +9,14 @@ from feeders.analysis.redaction import HANDLE, URL
 
 _DROPPED = re.compile("|".join(map(re.escape, (HANDLE, URL))))
 _RETWEET = re.compile(rf"^\s*(?:rt|via)\b\s*(?:{re.escape(HANDLE)})?\s*:?", re.IGNORECASE)
-_REPEATED = re.compile(r"(.)\1{2,}", re.DOTALL)
+_REPEATED = re.compile(r"(\D)\1{2,}")
 _SPACE = re.compile(r"\s+")
 
 
 def normalize(text: str) -> str:
     """The normal form of a redacted post: no retweet prefix, handle or link, folded case, runs cut to two.
 
-    Punctuation and emoji stay: "moon" and "moon?" do not say the same.
+    Punctuation and emoji stay: "moon" and "moon?" do not say the same. Digits stay all: 1000 is not 10000.
     """
     text = _DROPPED.sub(" ", _RETWEET.sub("", text))
     return _SPACE.sub(" ", _REPEATED.sub(r"\1\1", text.casefold())).strip()

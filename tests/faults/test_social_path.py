@@ -69,6 +69,7 @@ def stored(settings: Settings) -> tuple[int, int]:
 
 
 @pytest.mark.kafka
+@pytest.mark.timeout(300)  # Apache Kafka starts twice in it
 def test_apache_kafka_is_killed_in_the_middle_of_a_batch(
     fresh_node: Start, apache_kafka: ApacheKafka, tmp_path: Path
 ) -> None:

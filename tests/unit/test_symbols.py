@@ -69,6 +69,7 @@ def test_no_aliases_find_nothing() -> None:
         ("RT [HANDLE]: BTC to the moon [URL]", "BTC  to the moon", True),
         ("RT BTC to the moon [URL]", "BTC  to the moon", True),
         ("moon", "moon?", False),
+        ("BTC to 1000", "BTC to 10000", False),
         ("up 5%", "up 50%", False),
     ],
 )
