@@ -4,8 +4,8 @@
 -- Grain: one signal a (symbol, minute) in which it holds; alerts_fired_mv makes alerts of them.
 -- Parameters (alert_rules; scope 'social:<symbol>' or '*'): enabled, window_m, baseline_m (global only), min_baseline_m,
 -- min_posts, min_authors, factor, z; and persist_signals, persist_s, resolve_s, max_age_s (alerts_fired_mv).
--- Cost: baseline_m minutes of dash_sentiment of the symbols in the block. min_authors counts authors per minute, source
--- and model, and takes the sum: who writes twice may count twice, one who floods a minute counts once.
+-- Cost: baseline_m minutes of dash_sentiment of the symbols in the block. An author counts once in a window and source:
+-- authors are hashed with their source.
 CREATE MATERIALIZED VIEW IF NOT EXISTS alert_buzz_burst_mv TO alert_signals AS
 WITH
     moments AS
@@ -38,7 +38,7 @@ WITH
             factor,
             z,
             sumIf(mentions, is_now) AS posts_now,
-            sumIf(author_count, is_now) AS authors_now,
+            uniqExactArrayIf(authors, is_now) AS authors_now,
             ((moment - window_s) - min(minute)) / 60 AS baseline_m,
             (sumIf(mentions, NOT is_now) / greatest(baseline_m, 1)) * (window_s / 60) AS usual
         FROM
@@ -48,7 +48,7 @@ WITH
                 history.minute AS minute,
                 history.minute > (moment - window_s) AS is_now,
                 mentions,
-                author_count
+                authors
             FROM moments
             INNER JOIN
             (
@@ -56,7 +56,7 @@ WITH
                     symbol,
                     minute,
                     mentions,
-                    author_count
+                    authors
                 FROM dash_sentiment
                 WHERE (symbol IN (SELECT symbol FROM social_1m)) AND (minute > ((SELECT min(minute) FROM social_1m) - toUInt32(7200 + (60 * dictGet('alert_thresholds', 'value', ('buzz_burst', '*', 'baseline_m'))))))
             ) AS history USING (symbol)

@@ -1,8 +1,8 @@
 -- Mentions and sentiment per minute as people and rules read them.
 -- Grain: one row a (symbol, source, model, minute). Read by: the Social dashboard, the page of the node, the social rules.
 -- By model, since a mean over two analysers moves when the budget ends. weighted_sentiment weighs a post by
--- sampled_weight and by the logarithm of its engagement; rated_posts counts the posts that the budget reached. The sums
--- are there so that longer windows can be built without averaging averages.
+-- sampled_weight and by the logarithm of its engagement; rated_posts counts the posts that the budget reached. The sums,
+-- and the authors' hashes, are there so that longer windows can be built without averaging averages.
 CREATE VIEW IF NOT EXISTS dash_sentiment AS
 SELECT
     symbol,
@@ -11,7 +11,8 @@ SELECT
     minute,
     count() AS mentions,
     countIf(weight > 0) AS rated_posts,
-    uniq(author) AS author_count,
+    groupUniqArray(author) AS authors,
+    length(authors) AS author_count,
     avg(score) AS mean_sentiment,
     sum(post_weight) AS weight_sum,
     sum(post_weight * score) AS score_sum,
