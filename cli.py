@@ -281,13 +281,17 @@ def migrate(
     Runs pending migrations, then applies each file of views/ that changed. A second run changes nothing. See what it
     would do with `chctl plan`.
     """
-    from chctl import logs
     from chctl import migrate as m
     from chctl.settings import settings
 
-    logs.configure(settings())
+    def log() -> None:
+        from chctl import logs  # only a run with something to do has something to log
+
+        logs.configure(settings())
+
     try:
-        report = m.migrate(settings(), m.Options(wait, prune, tuple(overwrite or ()), interrupted))
+        options = m.Options(wait, prune, tuple(overwrite or ()), interrupted)
+        report = m.migrate(settings(), options, before_work=log)
     except m.ERRORS as error:
         raise _fail(error) from None
     typer.echo(m.summary(report))

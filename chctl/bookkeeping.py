@@ -23,6 +23,7 @@ HISTORY = "schema_history"
 OBJECTS = "schema_objects"
 VERSIONS = "schema_versions"
 LOCK = "schema_lock"
+KEEPER_LOCK = "schema_lock_keeper"
 
 DDL = (
     f"""CREATE TABLE IF NOT EXISTS {HISTORY}

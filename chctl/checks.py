@@ -10,13 +10,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from chctl.contracts import Contract
 from chctl.idempotence import waiver, why_not_idempotent
 from chctl.project import MigrationFile, Project
 from chctl.schema_model import Table, apply_statement, read_schema
 from chctl.sqltext import Statement, output_columns
 from chctl.views import View
+
+if TYPE_CHECKING:
+    from chctl.contracts import Contract
 
 
 @dataclass(frozen=True, order=True)

@@ -18,6 +18,8 @@ from typing import Any, Literal, get_args
 import msgspec
 import yaml
 
+from chctl.errors import ContractError
+
 Scalar = Literal[
     "string",
     "bool",
@@ -59,10 +61,6 @@ _INT_BOUNDS: dict[str, tuple[int, int]] = {
 NAME_LIMIT = 64
 NOT_AN_OBJECT = "not a JSON object"
 DUPLICATE_FIELD = "duplicate field"
-
-
-class ContractError(Exception):
-    """A contract file that does not hold together; the text starts with `file:line:`."""
 
 
 class Field(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

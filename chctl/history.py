@@ -10,12 +10,13 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_migrations.exceptions import MigrationException
 from clickhouse_migrations.migrator import Migrator
 
+from chctl.apply import Runner, Step
 from chctl.bookkeeping import VERSIONS, Applied, Book, HistoryRow, utc_now, whoami
 from chctl.clickhouse import connect
 from chctl.drift import drift
 from chctl.library import Cluster
 from chctl.lock import Lock
-from chctl.migrate import MigrateError, Runner, Step
+from chctl.migrate import MigrateError
 from chctl.node_state import live_objects, opened
 from chctl.project import Project
 from chctl.settings import Settings

@@ -1,9 +1,8 @@
-"""One run at a time, without Keeper: `CREATE TABLE schema_lock` is atomic, so who creates it holds the lock.
+"""One run at a time: the lock of a database, its holder's heartbeat, and what becomes of a dead holder's lock.
 
-The table's comment names the holder (user, host, pid, process start) and cannot be written apart from taking the
-lock. The holder's heartbeat is a row in the table. A holder on this host whose process is gone is taken over at once; a
-holder elsewhere after `STALE_S` without a heartbeat. Take-over renames the dead lock to a name that holds its id: of
-two runs that try, one fails, since that name exists.
+Where the lock stands is a slot's business: a table of this server, or a row in Keeper, which every server of a cluster
+sees (chctl.lock_slots). A holder on this host whose process is gone is taken over at once; a holder elsewhere after
+`STALE_S` without a heartbeat.
 """
 
 from __future__ import annotations
@@ -22,23 +21,16 @@ from uuid import uuid4
 import structlog
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
-from clickhouse_migrations.schema_dump import quote_string
 
-from chctl.bookkeeping import LOCK, whoami
+from chctl.bookkeeping import whoami
+from chctl.errors import LockedError, LockLostError
+from chctl.lock_slots import Slot, TableSlot, find_slot, make_slot
 
 log = structlog.get_logger()
 
 HEARTBEAT_S = 3.0
 #: Seconds without a heartbeat after which a holder on another host counts as dead.
 STALE_S = 30.0
-
-
-class LockedError(Exception):
-    """Somebody else is migrating this database."""
-
-
-class LockLostError(Exception):
-    """This run was taken for dead and another one holds the lock now."""
 
 
 @dataclass(frozen=True)
@@ -82,47 +74,27 @@ class Lock:
     def __init__(self, connect: Callable[[], Client], database: str) -> None:
         self._connect, self.database, self.holder = connect, database, Holder.me()
         self._stop = threading.Event()
-        self._table = f"{database}.{LOCK}"
+        self._slot: Slot = TableSlot(database)
 
     def current(self, client: Client) -> tuple[Holder, float] | None:
         """The holder and the age of its last heartbeat in seconds, or None where nobody holds the lock."""
-        found = client.query(
-            "SELECT comment, dateDiff('second', metadata_modification_time, now()) FROM system.tables"
-            f" WHERE database = '{self.database}' AND name = '{LOCK}'"
-        ).result_rows
-        if not found:
-            return None
-        holder = Holder(**json.loads(found[0][0]))
-        age = float(found[0][1])
-        try:
-            beats = client.query(f"SELECT dateDiff('millisecond', max(beat), now64(3)) / 1000 FROM {self._table}")
-            age = min(age, float(beats.result_rows[0][0]))
-        except ClickHouseError:
-            pass  # released meanwhile
-        return holder, age
-
-    def _try(self, client: Client) -> bool:
-        comment = quote_string(json.dumps(vars(self.holder)))
-        try:
-            client.command(f"CREATE TABLE {self._table} (beat DateTime64(3)) ENGINE = Memory COMMENT {comment}")
-        except ClickHouseError as error:
-            if "already exists" in str(error):
-                return False
-            raise
-        return True
+        found = find_slot(client, self.database).look(client)
+        return (Holder(**json.loads(found[0])), found[1]) if found else None
 
     def acquire(self, client: Client, wait_s: float) -> None:
         """Take the lock, waiting up to `wait_s` seconds. Raises LockedError, which names the holder."""
+        self._slot = make_slot(client, self.database)
         deadline = time.monotonic() + wait_s
         told = False
-        while not self._try(client):
-            found = self.current(client)
+        while not self._slot.take(client, self._mine):
+            found = self._slot.look(client)
             if found is None:
                 continue
-            holder, age = found
+            text, age = found
+            holder = Holder(**json.loads(text))
             if holder.is_dead(age):
                 log.warning("taking over the lock of a dead run", holder=str(holder), heartbeat_age_s=age)
-                self._bury(client, holder)
+                self._slot.bury(client, text)
                 continue
             if time.monotonic() >= deadline:
                 raise LockedError(
@@ -134,20 +106,13 @@ class Lock:
                 told = True
             time.sleep(0.1)
 
-    def _bury(self, client: Client, dead: Holder) -> None:
-        """Move a dead holder's lock out of the way; only one of several runs can."""
-        grave = f"{self._table}_{dead.id}"
-        try:
-            client.command(f"RENAME TABLE {self._table} TO {grave}")
-        except ClickHouseError as error:
-            log.info("another run took the lock over first", detail=str(error).split("(")[0])
+    @property
+    def _mine(self) -> str:
+        return json.dumps(vars(self.holder))
 
     def verify(self, client: Client) -> None:
         """Raise LockLostError where another run holds the lock now; asked before each statement."""
-        found = client.query(
-            f"SELECT comment FROM system.tables WHERE database = '{self.database}' AND name = '{LOCK}'"
-        ).result_rows
-        if not found or json.loads(found[0][0])["id"] != self.holder.id:
+        if self._slot.holder(client) != self._mine:
             raise LockLostError(
                 "another run has taken the lock over, since this one gave no sign of life: "
                 "nothing more is run from here; look at `chctl status`"
@@ -155,24 +120,13 @@ class Lock:
 
     def release(self, client: Client) -> None:
         """Give the lock back; a lock that is another's by now is left alone."""
-        try:
-            self.verify(client)
-        except LockLostError:
-            return
-        client.command(f"DROP TABLE IF EXISTS {self._table}")
-        old = client.query(
-            "SELECT name FROM system.tables"
-            f" WHERE database = '{self.database}' AND startsWith(name, '{LOCK}_')"
-            " AND metadata_modification_time < now() - INTERVAL 1 DAY"
-        ).result_rows
-        for (name,) in old:
-            client.command(f"DROP TABLE IF EXISTS {self.database}.{name}")
+        if self._slot.holder(client) == self._mine:
+            self._slot.free(client, self._mine)
 
     def _beat(self, client: Client) -> None:
         while not self._stop.wait(HEARTBEAT_S):
             try:
-                client.command(f"TRUNCATE TABLE {self._table}")
-                client.command(f"INSERT INTO {self._table} SELECT now64(3)")
+                self._slot.beat(client, self._mine)
             except ClickHouseError as error:
                 log.warning("no heartbeat", error=str(error).split("(")[0])
 
@@ -186,4 +140,5 @@ class Lock:
             yield self
         finally:
             self._stop.set()
+            beats.join(HEARTBEAT_S)  # its last write and the release are not to meet
             self.release(client)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clickhouse_migrations.migration import DOWN_SUFFIX, Migration
 
-from chctl.contracts import Contract, load_all
 from chctl.sqltext import SqlError, Statement, statements
 from chctl.views import FileError, View, load_views, read_sql
+
+if TYPE_CHECKING:
+    from chctl.contracts import Contract
 
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+(\.down)?\.sql")
 
@@ -46,15 +49,20 @@ class Project:
     dir: Path
     migrations: list[MigrationFile]
     views: list[View]
-    contracts: dict[str, Contract] = field(default_factory=dict)  # by topic
+
+    @cached_property
+    def contracts(self) -> dict[str, Contract]:
+        """Contracts by topic, read when they are first asked for. Raises ContractError."""
+        from chctl.contracts import load_all  # YAML costs more than all the rest of a run with nothing to do
+
+        if not (self.dir / "contracts").is_dir():
+            return {}
+        return {c.topic: c for c in load_all(self.dir / "contracts")}
 
     @classmethod
     def read(cls, project_dir: Path) -> Project:
-        """Read every file. Raises FileError on one that cannot be used, ContractError on a contract."""
-        contracts = {}
-        if (project_dir / "contracts").is_dir():
-            contracts = {c.topic: c for c in load_all(project_dir / "contracts")}
-        return cls(project_dir, read_migrations(project_dir), load_views(project_dir), contracts)
+        """Read migrations/ and views/. Raises FileError on a file that cannot be used."""
+        return cls(project_dir, read_migrations(project_dir), load_views(project_dir))
 
 
 def read_migrations(project_dir: Path) -> list[MigrationFile]:

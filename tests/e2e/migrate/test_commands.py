@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from chctl.settings import Settings
+from chctl.settings import PROJECT_DIR, Settings
 from chctl.settings import settings as read_settings
 from cli import app
 
@@ -74,3 +76,11 @@ def test_a_node_that_is_not_there_is_an_error_not_a_traceback(run: Run, monkeypa
     assert (done.exit_code, done.stdout) == (1, "")
     assert str(port) in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_with_nothing_to_do_imports_little() -> None:
+    """What takes long to import is for runs that have something to do, to log or to check."""
+    heavy = "{'structlog', 'rich', 'yaml', 'msgspec', 'jinja2', 'confluent_kafka', 'numpy', 'chdb'}"
+    code = f"import cli, chctl.migrate, sys; print(sorted({heavy} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_DIR, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
