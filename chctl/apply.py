@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,8 @@ class Runner:
                 self.skipped.append(f"{where}: this engine does without it ({optional})")
                 return time.monotonic() - started
             self.book.end(row, "failed", time.monotonic() - started, str(error))
-            self.book.flush()
+            with suppress(ClickHouseError):  # a server that is gone keeps the row that says "started"
+                self.book.flush()
             raise MigrateError(f"{where}: {str(error).strip()}\n  {sql.strip()}") from error
         seconds = time.monotonic() - started
         self.book.end(row, "done", seconds)

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from chctl.bookkeeping import Book
 from chctl.clickhouse import connect
 from chctl.lock import Holder, LockedError
 from chctl.migrate import MigrateError, Options, Report, migrate
+from chctl.node.run import NodeProcess
 from chctl.plan import read
 from chctl.settings import PROJECT_DIR, Settings
 from chctl.status import interrupted
@@ -135,25 +137,52 @@ def test_killed_before_every_write_the_next_run_finishes(
 SLOW = "SELECT sleepEachRow(3) FROM numbers(1);"
 
 
+def start_migrate(settings: Settings) -> subprocess.Popen[str]:
+    """Start the command on the settings' node and project."""
+    environment = os.environ | {
+        "CHCTL_PROJECT_DIR": str(settings.project_dir),
+        "CHCTL_CLICKHOUSE_URL": settings.clickhouse_url,
+        "CHCTL_CLICKHOUSE_DATABASE": settings.clickhouse_database,
+    }
+    command = [sys.executable, "-m", "cli", "migrate"]
+    return subprocess.Popen(command, env=environment, cwd=PROJECT_DIR, stderr=subprocess.PIPE, text=True)
+
+
 def test_a_killed_process_leaves_a_lock_that_the_next_run_takes_over(settings: Settings, tmp_path: Path) -> None:
     """The real thing: SIGKILL in the middle of a statement, over HTTP."""
     (tmp_path / "migrations").mkdir()
     (tmp_path / "migrations/0001_slow_check.sql").write_text(SLOW)
     settings = settings.model_copy(update={"project_dir": tmp_path})
-    environment = os.environ | {
-        "CHCTL_PROJECT_DIR": str(tmp_path),
-        "CHCTL_CLICKHOUSE_URL": settings.clickhouse_url,
-        "CHCTL_CLICKHOUSE_DATABASE": settings.clickhouse_database,
-    }
-    process = subprocess.Popen([sys.executable, "-m", "cli", "migrate"], env=environment, cwd=PROJECT_DIR)
+    process = start_migrate(settings)
     client = connect(settings)
     book = Book(client, settings.clickhouse_database)
     wait_for(lambda: book.exists() and interrupted(book), what="the start of the statement")
     with pytest.raises(LockedError, match=rf"pid {process.pid} is migrating .* try again later"):
         migrate(settings, Options(wait_s=0))
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     report = migrate(settings)
     assert f"(pid {process.pid})" in report.resumed
+    assert "stopped at statement 1 of migrations/0001_slow_check.sql: going on there" in report.resumed
+    assert report.migrations == ["0001_slow_check.sql"]
+
+
+def test_a_server_that_goes_half_way_is_told_with_the_statement_and_the_next_run_goes_on(
+    fresh_node: Callable[..., NodeProcess], tmp_path: Path
+) -> None:
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "migrations/0001_slow_check.sql").write_text(SLOW)
+    node = fresh_node(brokers="127.0.0.1:9")  # no Kafka table: none is asked
+    settings = node.settings(project_dir=tmp_path)
+    process = start_migrate(settings)
+    with connect(settings, database="") as client:
+        book = Book(client, settings.clickhouse_database)
+        wait_for(lambda: book.exists() and interrupted(book), what="the start of the statement")
+    node.kill()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "migrations/0001_slow_check.sql, statement 1: " in errors
+    assert "Traceback" not in errors
+    report = migrate(fresh_node(brokers="127.0.0.1:9").settings(project_dir=tmp_path))
     assert "stopped at statement 1 of migrations/0001_slow_check.sql: going on there" in report.resumed
     assert report.migrations == ["0001_slow_check.sql"]
