@@ -137,10 +137,10 @@ def contracts_render(
     project = settings().project_dir
     try:
         loaded = load_all(project / "contracts")
+        changed = stale(loaded, project) if check else write(loaded, project)
     except ContractError as error:
         typer.echo(error, err=True)
         raise typer.Exit(1) from None
-    changed = stale(loaded, project) if check else write(loaded, project)
     for path in changed:
         typer.echo(path)
     if check and changed:
@@ -360,7 +360,7 @@ def adopt(name: str = typer.Argument(metavar="OBJECT", help="An object that `chc
 
 @app.command()
 def history(
-    last: int = typer.Option(50, help="Statements to show; 0 shows all."),
+    last: int = typer.Option(50, min=0, help="Statements to show; 0 shows all."),
     json_: bool = typer.Option(False, "--json", help="One JSON array on stdout."),
 ) -> None:
     """Show which statement ran when, by whom and for how long, the oldest first."""

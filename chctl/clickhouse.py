@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import re
+from urllib.parse import SplitResult, urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ProgrammingError
 
 from chctl.settings import Settings
 
@@ -15,9 +17,10 @@ def connect(s: Settings, *, database: str | None = None, timeout: float | None =
 
     `database=""` connects without one (before it exists); None takes the database of the settings. `timeout` in
     seconds bounds connecting and each answer; None leaves the driver's own 10 and 300.
-    Raises clickhouse_connect.driver.exceptions.Error where the node cannot be reached or refuses the user.
+    Raises clickhouse_connect.driver.exceptions.Error where the node cannot be reached or refuses the user, and
+    where the settings name none.
     """
-    url = urlsplit(s.clickhouse_url)
+    url = _checked(s)
     return clickhouse_connect.get_client(
         interface=url.scheme,
         host=url.hostname or "127.0.0.1",
@@ -30,3 +33,19 @@ def connect(s: Settings, *, database: str | None = None, timeout: float | None =
         connect_timeout=timeout or 10,
         send_receive_timeout=timeout or 300,
     )
+
+
+def _checked(s: Settings) -> SplitResult:
+    """The parts of the address. Raises ProgrammingError on a setting that cannot work."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", s.clickhouse_database):
+        raise ProgrammingError(
+            f"CHCTL_CLICKHOUSE_DATABASE is {s.clickhouse_database!r}: use letters, digits and underscores"
+        )
+    url = urlsplit(s.clickhouse_url)
+    try:
+        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # a port that is no number
+        usable = False
+    if not usable:
+        raise ProgrammingError(f"CHCTL_CLICKHOUSE_URL is {s.clickhouse_url!r}: write http(s)://host:port")
+    return url

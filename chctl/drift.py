@@ -39,7 +39,9 @@ class Drift:
 def drift(
     settings: Settings, names: Collection[str] = (), *, open_client: Callable[[], Client] | None = None
 ) -> list[Drift]:
-    """Objects of views/ that differ from the node, by name; `names` limits them. Changes nothing."""
+    """Objects of views/ that differ from the node, by name; `names` limits them. Changes nothing.
+
+    Raises MigrateError on a name that neither the files nor the node know."""
     project = Project.read(settings.project_dir)
     database = settings.clickhouse_database
     with opened(settings, open_client) as client:
@@ -47,6 +49,8 @@ def drift(
         applied = book.objects() if book.exists() else {}
         live = live_objects(client, database)
         files = {v.name: v for v in project.views}
+        if unknown := set(names) - {*files, *applied, *live}:
+            raise MigrateError(f"neither {database} nor views/ has {', '.join(sorted(unknown))}")
         found = []
         for name in sorted({*files, *applied, *live}):
             if names and name not in names:

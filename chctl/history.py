@@ -17,7 +17,7 @@ from chctl.drift import drift
 from chctl.library import Cluster
 from chctl.lock import Lock
 from chctl.migrate import MigrateError
-from chctl.node_state import live_objects, opened
+from chctl.node_state import database_exists, live_objects, opened
 from chctl.project import Project
 from chctl.settings import Settings
 from chctl.sqltext import headline
@@ -58,6 +58,9 @@ def baseline(settings: Settings, version: int, *, open_client: Callable[[], Clie
     if different:
         listed = "\n".join(f"{d.object} ({d.path})\n{d.diff}" for d in different)
         raise MigrateError(f"these views differ from the node: `chctl adopt` them or correct the files\n{listed}")
+    with opened(settings, opener) as client:
+        if not database_exists(client, database):
+            raise MigrateError(f"there is no database {database} to take over: `chctl migrate` makes a new one")
     with opened(settings, opener) as client, Lock(opener, database).held(client, 0):
         book = Book(client, database)
         book.create()

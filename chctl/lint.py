@@ -137,10 +137,13 @@ def lint(project_dir: Path) -> list[Finding]:
             found.append(Finding(error.path, error.line, error.message))
         except ContractError as error:
             found.append(_placed(str(error), project_dir))
-    found += [
-        Finding(path.as_posix(), 1, "is not what its contract renders to: run `chctl contracts render`")
-        for path in stale(contracts, project_dir)
-    ]
+    try:
+        found += [
+            Finding(path.as_posix(), 1, "is not what its contract renders to: run `chctl contracts render`")
+            for path in stale(contracts, project_dir)
+        ]
+    except ContractError as error:
+        found.append(_placed(str(error), project_dir))
     found += routing(project_dir)
     return sorted(set(found))
 

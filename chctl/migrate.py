@@ -17,6 +17,7 @@ from chctl.bookkeeping import Book
 from chctl.changes import Change
 from chctl.clickhouse import connect
 from chctl.errors import ContractError, LockedError, LockLostError, MigrateError
+from chctl.node_state import database_exists
 from chctl.plan import make_plan
 from chctl.project import Project
 from chctl.settings import Settings
@@ -69,11 +70,15 @@ def migrate(
     started = time.monotonic()
     database = settings.clickhouse_database
     project = Project.read(settings.project_dir)
+    if options.interrupted not in ("", "again", "done"):
+        raise MigrateError(f"--interrupted {options.interrupted}: say again or done")
+    if unknown := set(options.overwrite) - {view.name for view in project.views}:
+        raise MigrateError(f"--overwrite {', '.join(sorted(unknown))}: views/ has no such file")
     opener = open_client or (lambda: connect(settings, database=""))
     client = opener()
     try:
         report = Report()
-        if not _exists(client, database):
+        if not database_exists(client, database):
             client.command(f"CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic")
         client.database = database
         book = Book(client, database)
@@ -94,10 +99,6 @@ def migrate(
         return report
     finally:
         client.close()
-
-
-def _exists(client: Client, database: str) -> bool:
-    return bool(client.query(f"SELECT count() FROM system.databases WHERE name = '{database}'").result_rows[0][0])
 
 
 def summary(report: Report) -> str:

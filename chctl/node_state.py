@@ -19,13 +19,17 @@ def opened(settings: Settings, open_client: Callable[[], Client] | None = None) 
     """A client on the database of the settings, or on none while that does not exist yet; closed at the end."""
     client = open_client() if open_client else connect(settings, database="")
     try:
-        database = settings.clickhouse_database
-        sql = f"SELECT count() FROM system.databases WHERE name = {quote_string(database)}"
-        if client.query(sql).result_rows[0][0]:
-            client.database = database
+        if database_exists(client, settings.clickhouse_database):
+            client.database = settings.clickhouse_database
         yield client
     finally:
         client.close()
+
+
+def database_exists(client: Client, database: str) -> bool:
+    """Whether the node has the database."""
+    sql = f"SELECT count() FROM system.databases WHERE name = {quote_string(database)}"
+    return bool(client.query(sql).result_rows[0][0])
 
 
 def names_in(names: Iterable[str]) -> str:

@@ -62,6 +62,8 @@ class Project:
     @classmethod
     def read(cls, project_dir: Path) -> Project:
         """Read migrations/ and views/. Raises FileError on a file that cannot be used."""
+        if not (project_dir / "migrations").is_dir():
+            raise FileError(f"{project_dir}/migrations", "does not exist: point CHCTL_PROJECT_DIR at a project")
         return cls(project_dir, read_migrations(project_dir), load_views(project_dir))
 
 

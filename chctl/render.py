@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, TemplateSyntaxError
 
 from chctl.contracts import (
     DAY_MS,
@@ -20,6 +20,7 @@ from chctl.contracts import (
     Contract,
     Field,
 )
+from chctl.errors import ContractError
 
 _COLUMN_TYPES = {
     "string": "String",
@@ -319,8 +320,21 @@ def render(contracts: list[Contract], project_dir: Path) -> dict[Path, str]:
             ("landing_mv.sql.j2", Path("views/ingest") / f"{topic}_landing_mv.sql"),
             ("rejected_mv.sql.j2", Path("views/ingest") / f"rejected_{topic}_mv.sql"),
         ):
-            files[target] = environment.get_template(template).render(context)
+            try:
+                files[target] = environment.get_template(template).render(context)
+            except TemplateError as error:
+                raise ContractError(template_problem(error, "templates/ingest", template)) from error
     return files
+
+
+def template_problem(error: TemplateError, folder: str, template: str) -> str:
+    """What is wrong with a template, or with one that it includes, as `path:line: message`."""
+    if isinstance(error, TemplateNotFound):
+        asked = "" if error.name == template else f"; {template} includes it"
+        return f"{folder}/{error.name}:1: is missing: restore it from the repository{asked}"
+    if isinstance(error, TemplateSyntaxError):
+        return f"{folder}/{error.name or template}:{error.lineno}: {error.message}"
+    return f"{folder}/{template}:1: {error.message}"
 
 
 def _migration(topic: str, project_dir: Path) -> Path:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from chctl.migrate import MigrateError
 from chctl.project import read_migrations
+from chctl.render import template_problem
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,60}")
 
@@ -24,8 +25,8 @@ def _render(project_dir: Path, template: str, **context: object) -> str:
     )
     try:
         return environment.get_template(template).render(context)
-    except TemplateNotFound as error:
-        raise MigrateError(f"templates/{error.name} is missing: restore it from the repository") from error
+    except TemplateError as error:
+        raise MigrateError(template_problem(error, "templates", template)) from error
 
 
 def _checked(name: str) -> str:

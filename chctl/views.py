@@ -70,6 +70,8 @@ def read_sql(path: Path, shown: str) -> tuple[str, bytes]:
 
 def read_view(path: Path, project_dir: Path) -> View:
     """Read one file of views/. Raises FileError."""
+    if not path.is_relative_to(project_dir):
+        raise FileError(path.as_posix(), f"is not a file of the project {project_dir}")
     shown = path.relative_to(project_dir).as_posix()
     text, raw = read_sql(path, shown)
     try:

@@ -70,3 +70,20 @@ def test_a_new_topic_gets_the_next_number_and_keeps_it(tmp_path: Path) -> None:
     assert f"migrations/{last + 1:04d}_create_liquidations_ingest.sql" in written
     assert len(written) == 4
     assert write(contracts, tmp_path) == []
+
+
+def test_a_missing_include_is_named_by_render_and_lint_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("contracts", "migrations", "views", "templates"):
+        shutil.copytree(PROJECT_DIR / folder, tmp_path / folder)
+    monkeypatch.setattr("chctl.settings.settings", lambda: Settings(project_dir=tmp_path))
+    template = tmp_path / "templates/ingest/landing_mv.sql.j2"
+    template.write_text("{% include 'gone.j2' %}\n" + template.read_text(encoding="utf-8"), encoding="utf-8")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.sql")}
+    for arguments in (["contracts", "render"], ["lint"]):
+        done = CliRunner().invoke(cli.app, arguments)
+        assert done.exit_code == 1
+        said = "templates/ingest/gone.j2:1: is missing: restore it from the repository; landing_mv.sql.j2 includes it"
+        assert said in done.output
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.sql")} == before

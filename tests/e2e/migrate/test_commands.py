@@ -84,3 +84,46 @@ def test_a_run_with_nothing_to_do_imports_little() -> None:
     code = f"import cli, chctl.migrate, sys; print(sorted({heavy} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_DIR, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("migrate", "--interrupted", "perhaps"), "say again or done"),
+        (("migrate", "--overwrite", "nothing"), "--overwrite nothing: views/ has no such file"),
+        (("drift", "nothing"), "views/ has nothing"),
+        (("backtest", "/elsewhere/rule.sql"), "/elsewhere/rule.sql:1: is not a file of the project"),
+    ],
+)
+def test_a_name_that_is_none_is_refused(run: Run, arguments: tuple[str, ...], said: str) -> None:
+    done = run(*arguments)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("CHCTL_PROJECT_DIR", "/nowhere", "/nowhere/migrations:1: does not exist"),
+        ("CHCTL_CLICKHOUSE_URL", "localhost", "write http(s)://host:port"),
+        ("CHCTL_CLICKHOUSE_URL", "http://127.0.0.1:port", "write http(s)://host:port"),
+        ("CHCTL_CLICKHOUSE_DATABASE", "a-b", "use letters, digits and underscores"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    read_settings.cache_clear()
+    for command in ("plan", "migrate"):
+        done = run(command)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert said in done.stderr
+
+
+def test_a_baseline_of_a_database_that_is_not_there_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHCTL_CLICKHOUSE_DATABASE", "no_such_database")
+    read_settings.cache_clear()
+    done = run("baseline", "1")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "there is no database no_such_database to take over" in done.stderr

@@ -72,5 +72,5 @@ def test_a_bad_name_is_refused(scaffolded: Project, name: str) -> None:
 
 
 def test_a_missing_template_is_named(project: Project) -> None:
-    with pytest.raises(MigrateError, match=r"templates/migration.sql.j2 is missing"):
+    with pytest.raises(MigrateError, match=r"templates/migration.sql.j2:1: is missing"):
         new_migration(project.dir, "create_quotes")
