@@ -53,7 +53,8 @@ def prepare(engine: Scratch, contract: Contract) -> None:
     migration = next((PROJECT_DIR / "migrations").glob(f"*_create_{topic}_ingest.sql"))
     for statement in statements(migration.read_text(encoding="utf-8"))[1:]:
         engine.query(statement.sql)
-    for view in (f"rejected_{topic}_mv", f"{topic}_landing_mv", f"{topic}_parsed_mv"):
+    steps = ("odd_landing", "odd", "landing", "checked", "parsed")
+    for view in (f"rejected_{topic}_mv", *(f"{topic}_{step}_mv" for step in steps)):
         engine.query((PROJECT_DIR / "views" / "ingest" / f"{view}.sql").read_text(encoding="utf-8"))
     fields = ", ".join(f"{field.name} {extract_type(field)}" for field in contract.fields)
     engine.query(f"CREATE TABLE bare_{topic} (raw String) ENGINE = Null")

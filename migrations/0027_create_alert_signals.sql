@@ -23,3 +23,16 @@ PARTITION BY toYYYYMMDD(second)
 ORDER BY (rule, entity, second)
 TTL second + INTERVAL 2 DAY
 SETTINGS ttl_only_drop_parts = 1, index_granularity = 256;
+
+-- alert_situations: what is known of an entity when signals about it come in; stores nothing. A step of its own, as is
+-- each from order events to order_watch. Grain: one (rule, entity) of the block. Read by alerts_fired_mv alone.
+CREATE TABLE IF NOT EXISTS alert_situations
+(
+    `rule` LowCardinality(String),
+    `entity` String,
+    `signals` Array(Tuple(DateTime('UTC'), String, String, String, UInt64, Float64, Float64, Float64, String, String)) COMMENT 'of the block: second, severity, venue, symbol, user_id, value, baseline, threshold, summary, evidence',
+    `bad_seconds` Array(DateTime('UTC')) COMMENT 'those and the stored ones, ascending',
+    `known` Tuple(DateTime64(3, 'UTC'), DateTime64(3, 'UTC')) COMMENT 'start and end of the latest alert, epoch where there is none',
+    `pair` String COMMENT 'venue:symbol'
+)
+ENGINE = Null;

@@ -104,7 +104,7 @@ def test_other_files_are_checked_too(faulty: list[str], place: str, message: str
 def test_what_files_say_together_is_found_when_each_can_be_read(project: Path) -> None:
     """A column that the table has not, and a generated file that was edited by hand."""
     column = project / VIEW
-    generated = project / "views" / "ingest" / "market_trades_landing_mv.sql"
+    generated = project / "views" / "ingest" / "market_trades_checked_mv.sql"
     before = {path: path.read_text(encoding="utf-8") for path in (column, generated)}
     column.write_text(before[column].replace("    price,", "    price AS prize,"), encoding="utf-8")
     generated.write_text(before[generated].replace("in_price <= 0", "in_price < 0"), encoding="utf-8")
@@ -115,7 +115,7 @@ def test_what_files_say_together_is_found_when_each_can_be_read(project: Path) -
             path.write_text(text, encoding="utf-8")
     assert any(finding.startswith(f"{VIEW}:") and "did you mean price" in finding for finding in found), found
     assert (
-        "views/ingest/market_trades_landing_mv.sql:1: is not what its contract renders to: run `chctl contracts render`"
+        "views/ingest/market_trades_checked_mv.sql:1: is not what its contract renders to: run `chctl contracts render`"
         in found
     )
 

@@ -14,6 +14,8 @@ from chctl.render import stale, write
 from chctl.settings import PROJECT_DIR, Settings
 from chctl.sqltext import parse_object, statements
 
+FAMILY = ("{}_parsed_mv", "{}_checked_mv", "{}_landing_mv", "{}_odd_mv", "{}_odd_landing_mv", "rejected_{}_mv")
+
 
 def test_the_committed_sql_is_up_to_date() -> None:
     assert stale(load_all(PROJECT_DIR / "contracts"), PROJECT_DIR) == []
@@ -23,7 +25,7 @@ def test_every_topic_has_its_family() -> None:
     for contract in load_all(PROJECT_DIR / "contracts"):
         if contract.consumers.clickhouse is None:
             continue
-        for view in ("{}_parsed_mv", "{}_landing_mv", "rejected_{}_mv"):
+        for view in FAMILY:
             assert (PROJECT_DIR / "views" / "ingest" / f"{view.format(contract.topic)}.sql").is_file()
 
 
@@ -43,16 +45,17 @@ def test_render_writes_what_is_out_of_date_and_check_only_names_it(
     monkeypatch.setattr("chctl.settings.settings", lambda: Settings(project_dir=tmp_path))
     contract = tmp_path / "contracts" / "market_trades.yaml"
     contract.write_text(contract.read_text(encoding="utf-8").replace("max: 1.0e+12", "max: 1.0e+11"), encoding="utf-8")
-    view = "views/ingest/market_trades_landing_mv.sql"
-    before = (tmp_path / view).read_text(encoding="utf-8")
+    views = [f"views/ingest/market_trades_{step}_mv.sql" for step in ("checked", "odd_landing")]  # at sight, and closer
+    before = [(tmp_path / view).read_text(encoding="utf-8") for view in views]
 
     checked = CliRunner().invoke(cli.app, ["contracts", "render", "--check"])
-    assert (checked.exit_code, checked.stdout) == (1, f"{view}\n")
-    assert (tmp_path / view).read_text(encoding="utf-8") == before
+    assert (checked.exit_code, checked.stdout) == (1, "".join(f"{view}\n" for view in views))
+    assert [(tmp_path / view).read_text(encoding="utf-8") for view in views] == before
 
     written = CliRunner().invoke(cli.app, ["contracts", "render"])
-    assert (written.exit_code, written.stdout) == (0, f"{view}\n")
-    assert "in_price > 100000000000)" in (tmp_path / view).read_text(encoding="utf-8")
+    assert (written.exit_code, written.stdout) == (0, "".join(f"{view}\n" for view in views))
+    for view in views:
+        assert "in_price > 100000000000)" in (tmp_path / view).read_text(encoding="utf-8")
     assert CliRunner().invoke(cli.app, ["contracts", "render", "--check"]).exit_code == 0
 
 
@@ -68,7 +71,7 @@ def test_a_new_topic_gets_the_next_number_and_keeps_it(tmp_path: Path) -> None:
     written = [path.as_posix() for path in write(contracts, tmp_path)]
 
     assert f"migrations/{last + 1:04d}_create_liquidations_ingest.sql" in written
-    assert len(written) == 4
+    assert len(written) == 1 + len(FAMILY)
     assert write(contracts, tmp_path) == []
 
 

@@ -25,7 +25,7 @@ WITH
             dictGetOrDefault('alert_thresholds', 'value', ('withdrawal_velocity', concat('tier:', user_tier), 'after_login_s'), dictGet('alert_thresholds', 'value', ('withdrawal_velocity', '*', 'after_login_s'))) AS after_login_s,
             dictGetOrDefault('alert_thresholds', 'value', ('withdrawal_velocity', concat('tier:', user_tier), 'failed_logins'), dictGet('alert_thresholds', 'value', ('withdrawal_velocity', '*', 'failed_logins'))) AS failed_logins,
             dictGetOrDefault('alert_thresholds', 'value', ('withdrawal_velocity', concat('tier:', user_tier), 'enabled'), dictGet('alert_thresholds', 'value', ('withdrawal_velocity', '*', 'enabled'))) AS enabled
-        FROM user_transfers
+        FROM withdrawing_transfers
         WHERE (action = 'withdrawal') AND (enabled > 0)
     ),
     moves AS
@@ -42,7 +42,7 @@ WITH
                 asset,
                 amount,
                 event_id
-            FROM user_transfers
+            FROM withdrawing_transfers
             UNION ALL
             SELECT
                 user_id,
@@ -51,7 +51,7 @@ WITH
                 asset,
                 amount,
                 event_id
-            FROM user_transfers_history
+            FROM user_transfers
             WHERE (user_id IN (SELECT user_id FROM candidates))
                 AND (event_time > (SELECT min(event_time) - INTERVAL 7 DAY FROM candidates)) AND (event_time <= (SELECT max(event_time) FROM candidates))
         )

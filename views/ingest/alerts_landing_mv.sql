@@ -1,8 +1,6 @@
--- alerts_landing_mv: types the rows of topic alerts and names the first breach of its contract.
--- Grain: one row. Read by nobody: fills alerts_landing.
+-- alerts_landing_mv: types the rows of topic alerts that obey its contract.
+-- Grain: one row. Read by nobody: fills alerts_landing, together with alerts_odd_landing_mv.
 -- Generated from contracts/alerts.yaml by `chctl contracts render`: change the contract, not this file.
--- Of an odd row it looks at the names, those with a value (`filled`) and those whose value would be coerced (`mistyped`);
--- `ignore` is always false, and has these computed once instead of anew in each lazy branch.
 CREATE MATERIALIZED VIEW IF NOT EXISTS alerts_landing_mv TO alerts_landing
 AS SELECT
     ifNull(in_alert_id, '') AS alert_id,
@@ -22,66 +20,10 @@ AS SELECT
     ifNull(in_summary, '') AS summary,
     ifNull(in_evidence, '') AS evidence,
     raw,
-    multiIf(
-        ignore(keys, filled, mistyped), '',
-        (NOT plain) AND (JSONType(odd) != 'Object'), 'not a JSON object',
-        length(arrayDistinct(keys)) < length(keys), 'duplicate field',
-        has(mistyped, 'alert_id'), 'alert_id: not a string',
-        in_alert_id IS NULL, 'alert_id: missing',
-        in_alert_id = '', 'alert_id: empty',
-        length(in_alert_id) > 128, 'alert_id: longer than 128 bytes',
-        has(mistyped, 'rule'), 'rule: not a string',
-        in_rule IS NULL, 'rule: missing',
-        in_rule = '', 'rule: empty',
-        length(in_rule) > 128, 'rule: longer than 128 bytes',
-        in_severity NOT IN ('info', 'warning', 'critical'), 'severity: not one of info, warning, critical',
-        in_severity IS NULL, 'severity: missing',
-        in_status NOT IN ('firing', 'resolved'), 'status: not one of firing, resolved',
-        in_status IS NULL, 'status: missing',
-        has(mistyped, 'entity'), 'entity: not a string',
-        in_entity IS NULL, 'entity: missing',
-        in_entity = '', 'entity: empty',
-        length(in_entity) > 256, 'entity: longer than 256 bytes',
-        has(mistyped, 'venue'), 'venue: not a string',
-        length(in_venue) > 32, 'venue: longer than 32 bytes',
-        has(mistyped, 'symbol'), 'symbol: not a string',
-        length(in_symbol) > 64, 'symbol: longer than 64 bytes',
-        has(mistyped, 'user_id'), 'user_id: not an integer',
-        (in_user_id IS NULL) AND has(filled, 'user_id'), 'user_id: out of bounds',
-        has(mistyped, 'started_time'), 'started_time: not an integer',
-        (in_started_time IS NULL) AND has(filled, 'started_time'), 'started_time: out of bounds',
-        in_started_time IS NULL, 'started_time: missing',
-        (in_started_time < 1230768000000) OR (in_started_time > latest_ms), 'started_time: out of bounds',
-        has(mistyped, 'event_time'), 'event_time: not an integer',
-        (in_event_time IS NULL) AND has(filled, 'event_time'), 'event_time: out of bounds',
-        in_event_time IS NULL, 'event_time: missing',
-        (in_event_time < 1230768000000) OR (in_event_time > latest_ms), 'event_time: out of bounds',
-        has(mistyped, 'raised_time'), 'raised_time: not an integer',
-        (in_raised_time IS NULL) AND has(filled, 'raised_time'), 'raised_time: out of bounds',
-        in_raised_time IS NULL, 'raised_time: missing',
-        (in_raised_time < 1230768000000) OR (in_raised_time > latest_ms), 'raised_time: out of bounds',
-        has(mistyped, 'value'), 'value: not a number',
-        has(mistyped, 'baseline'), 'baseline: not a number',
-        has(mistyped, 'threshold'), 'threshold: not a number',
-        has(mistyped, 'summary'), 'summary: not a string',
-        length(in_summary) > 4096, 'summary: longer than 4096 bytes',
-        has(mistyped, 'evidence'), 'evidence: not a string',
-        length(in_evidence) > 65536, 'evidence: longer than 65536 bytes',
-        in_started_time > in_event_time, 'started_time: after event_time',
-        NOT hasAll(['alert_id', 'rule', 'severity', 'status', 'entity', 'venue', 'symbol', 'user_id', 'started_time', 'event_time', 'raised_time', 'value', 'baseline', 'threshold', 'summary', 'evidence'], keys), concat('unknown field ', leftUTF8(arrayFirst(k -> (NOT has(['alert_id', 'rule', 'severity', 'status', 'entity', 'venue', 'symbol', 'user_id', 'started_time', 'event_time', 'raised_time', 'value', 'baseline', 'threshold', 'summary', 'evidence'], k)), keys), 64)),
-        '') AS reject_reason,
+    '' AS reject_reason,
     topic,
     partition,
     offset,
     kafka_time
-FROM
-(
-    SELECT
-        *,
-        toUnixTimestamp64Milli(now64(3)) + 86400000 AS latest_ms,
-        JSONExtractKeysAndValuesRaw(odd) AS pairs,
-        arrayMap(p -> (p.1), pairs) AS keys,
-        arrayMap(p -> (p.1), arrayFilter(p -> (p.2 != 'null'), pairs)) AS filled,
-        arrayMap(p -> (p.1), arrayFilter(p -> ((p.2 != 'null') AND (concat(p.1, ':', multiIf(startsWith(p.2, '"'), 's', startsWith(p.2, '['), 'a', p.2 IN ('true', 'false'), 'b', match(p.2, '^-?[0-9]+$'), 'i', match(p.2, '^-?[0-9]'), 'd', '')) NOT IN ('alert_id:s', 'rule:s', 'severity:s', 'status:s', 'entity:s', 'venue:s', 'symbol:s', 'user_id:i', 'started_time:i', 'event_time:i', 'raised_time:i', 'value:i', 'value:d', 'baseline:i', 'baseline:d', 'threshold:i', 'threshold:d', 'summary:s', 'evidence:s'))), pairs)) AS mistyped
-    FROM alerts_parsed
-);
+FROM alerts_checked
+WHERE valid;

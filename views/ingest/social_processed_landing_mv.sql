@@ -1,8 +1,6 @@
--- social_processed_landing_mv: types the rows of topic social_processed and names the first breach of its contract.
--- Grain: one row. Read by nobody: fills social_processed_landing.
+-- social_processed_landing_mv: types the rows of topic social_processed that obey its contract.
+-- Grain: one row. Read by nobody: fills social_processed_landing, together with social_processed_odd_landing_mv.
 -- Generated from contracts/social_processed.yaml by `chctl contracts render`: change the contract, not this file.
--- Of an odd row it looks at the names, those with a value (`filled`) and those whose value would be coerced (`mistyped`);
--- `ignore` is always false, and has these computed once instead of anew in each lazy branch.
 CREATE MATERIALIZED VIEW IF NOT EXISTS social_processed_landing_mv TO social_processed_landing
 AS SELECT
     ifNull(in_event_id, '') AS event_id,
@@ -26,81 +24,10 @@ AS SELECT
     ifNull(in_sampled_weight, 0) AS sampled_weight,
     ifNull(in_metadata, '') AS metadata,
     raw,
-    multiIf(
-        ignore(keys, filled, mistyped), '',
-        (NOT plain) AND (JSONType(odd) != 'Object'), 'not a JSON object',
-        length(arrayDistinct(keys)) < length(keys), 'duplicate field',
-        has(mistyped, 'event_id'), 'event_id: not a string',
-        in_event_id IS NULL, 'event_id: missing',
-        in_event_id = '', 'event_id: empty',
-        length(in_event_id) > 256, 'event_id: longer than 256 bytes',
-        has(mistyped, 'event_time'), 'event_time: not an integer',
-        (in_event_time IS NULL) AND has(filled, 'event_time'), 'event_time: out of bounds',
-        in_event_time IS NULL, 'event_time: missing',
-        (in_event_time < 1230768000000) OR (in_event_time > latest_ms), 'event_time: out of bounds',
-        has(mistyped, 'processed_time'), 'processed_time: not an integer',
-        (in_processed_time IS NULL) AND has(filled, 'processed_time'), 'processed_time: out of bounds',
-        in_processed_time IS NULL, 'processed_time: missing',
-        (in_processed_time < 1230768000000) OR (in_processed_time > latest_ms), 'processed_time: out of bounds',
-        in_source NOT IN ('twitter', 'reddit', 'news', 'telegram', 'onchain'), 'source: not one of twitter, reddit, news, telegram, onchain',
-        in_source IS NULL, 'source: missing',
-        has(mistyped, 'symbols'), 'symbols: not an array of strings',
-        length(in_symbols) > 64, 'symbols: more than 64 items',
-        arrayExists(x -> (length(x) > 256), in_symbols), 'symbols: an item longer than 256 bytes',
-        has(mistyped, 'language'), 'language: not a string',
-        length(in_language) > 16, 'language: longer than 16 bytes',
-        has(mistyped, 'text'), 'text: not a string',
-        in_text IS NULL, 'text: missing',
-        length(in_text) > 65536, 'text: longer than 65536 bytes',
-        has(mistyped, 'text_hash'), 'text_hash: not an integer',
-        (in_text_hash IS NULL) AND has(filled, 'text_hash'), 'text_hash: out of bounds',
-        in_text_hash IS NULL, 'text_hash: missing',
-        has(mistyped, 'author_hash'), 'author_hash: not a string',
-        length(in_author_hash) > 64, 'author_hash: longer than 64 bytes',
-        has(mistyped, 'sentiment_score'), 'sentiment_score: not a number',
-        in_sentiment_score IS NULL, 'sentiment_score: missing',
-        (in_sentiment_score < -1) OR (in_sentiment_score > 1), 'sentiment_score: out of bounds',
-        in_sentiment_label NOT IN ('negative', 'neutral', 'positive'), 'sentiment_label: not one of negative, neutral, positive',
-        in_sentiment_label IS NULL, 'sentiment_label: missing',
-        has(mistyped, 'confidence'), 'confidence: not a number',
-        in_confidence IS NULL, 'confidence: missing',
-        (in_confidence < 0) OR (in_confidence > 1), 'confidence: out of bounds',
-        has(mistyped, 'tokens_count'), 'tokens_count: not an integer',
-        (in_tokens_count IS NULL) AND has(filled, 'tokens_count'), 'tokens_count: out of bounds',
-        in_tokens_count IS NULL, 'tokens_count: missing',
-        (in_tokens_count < 0) OR (in_tokens_count > 4294967295), 'tokens_count: out of bounds',
-        has(mistyped, 'engagement'), 'engagement: not an integer',
-        (in_engagement IS NULL) AND has(filled, 'engagement'), 'engagement: out of bounds',
-        has(mistyped, 'model'), 'model: not a string',
-        in_model IS NULL, 'model: missing',
-        in_model = '', 'model: empty',
-        length(in_model) > 128, 'model: longer than 128 bytes',
-        has(mistyped, 'cost_usd'), 'cost_usd: not a number',
-        (in_cost_usd < 0) OR (in_cost_usd > 1000), 'cost_usd: out of bounds',
-        has(mistyped, 'embedding'), 'embedding: not an array of numbers',
-        length(in_embedding) > 4096, 'embedding: more than 4096 items',
-        (arrayMin(in_embedding) < -3.4028234663852886e+38) OR (arrayMax(in_embedding) > 3.4028234663852886e+38), 'embedding: out of bounds',
-        has(mistyped, 'embedding_id'), 'embedding_id: not a string',
-        length(in_embedding_id) > 64, 'embedding_id: longer than 64 bytes',
-        has(mistyped, 'sampled_weight'), 'sampled_weight: not a number',
-        in_sampled_weight IS NULL, 'sampled_weight: missing',
-        (in_sampled_weight < 0) OR (in_sampled_weight > 1000000000000), 'sampled_weight: out of bounds',
-        has(mistyped, 'metadata'), 'metadata: not a string',
-        length(in_metadata) > 16384, 'metadata: longer than 16384 bytes',
-        NOT hasAll(['event_id', 'event_time', 'processed_time', 'source', 'symbols', 'language', 'text', 'text_hash', 'author_hash', 'sentiment_score', 'sentiment_label', 'confidence', 'tokens_count', 'engagement', 'model', 'cost_usd', 'embedding', 'embedding_id', 'sampled_weight', 'metadata'], keys), concat('unknown field ', leftUTF8(arrayFirst(k -> (NOT has(['event_id', 'event_time', 'processed_time', 'source', 'symbols', 'language', 'text', 'text_hash', 'author_hash', 'sentiment_score', 'sentiment_label', 'confidence', 'tokens_count', 'engagement', 'model', 'cost_usd', 'embedding', 'embedding_id', 'sampled_weight', 'metadata'], k)), keys), 64)),
-        '') AS reject_reason,
+    '' AS reject_reason,
     topic,
     partition,
     offset,
     kafka_time
-FROM
-(
-    SELECT
-        *,
-        toUnixTimestamp64Milli(now64(3)) + 86400000 AS latest_ms,
-        JSONExtractKeysAndValuesRaw(odd) AS pairs,
-        arrayMap(p -> (p.1), pairs) AS keys,
-        arrayMap(p -> (p.1), arrayFilter(p -> (p.2 != 'null'), pairs)) AS filled,
-        arrayConcat(arrayMap(p -> (p.1), arrayFilter(p -> ((p.2 != 'null') AND (concat(p.1, ':', multiIf(startsWith(p.2, '"'), 's', startsWith(p.2, '['), 'a', p.2 IN ('true', 'false'), 'b', match(p.2, '^-?[0-9]+$'), 'i', match(p.2, '^-?[0-9]'), 'd', '')) NOT IN ('event_id:s', 'event_time:i', 'processed_time:i', 'source:s', 'symbols:a', 'language:s', 'text:s', 'text_hash:i', 'author_hash:s', 'sentiment_score:i', 'sentiment_score:d', 'sentiment_label:s', 'confidence:i', 'confidence:d', 'tokens_count:i', 'engagement:i', 'model:s', 'cost_usd:i', 'cost_usd:d', 'embedding:a', 'embedding_id:s', 'sampled_weight:i', 'sampled_weight:d', 'metadata:s'))), pairs)), extractAll(odd, '"(symbols)"\\s*:\\s*\\[(?:\\s*"(?:[^"\\\\]|\\\\.)*"\\s*,)*\\s*[^"\\s\\]]'), extractAll(odd, '"(embedding)"\\s*:\\s*\\[[-+0-9.eE,\\s]*[^-+0-9.eE,\\s\\]]')) AS mistyped
-    FROM social_processed_parsed
-);
+FROM social_processed_checked
+WHERE valid;
