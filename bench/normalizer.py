@@ -166,8 +166,9 @@ class Applying:
                         self.books[event.symbol] = book = Book()
                         book.load(event.bids, event.asks)
                     elif book:
-                        book.apply(event.bids, event.asks)
-                        if len(book.bids.changed) > 100:
+                        book.note(event.bids, event.asks)
+                        if len(book.bids.noted) > 50:
+                            book.work_in()
                             book.settle()
 
 

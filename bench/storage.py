@@ -1,9 +1,10 @@
 """Bytes a row, by column, of every stored table, beside the specification's DDL on the same rows.
 
-Market rows are those that the normalizer makes of the Binance recording; account rows come from the simulated venue.
-Everything is merged into one part a table before it is measured.
+Market rows are those that the normalizer makes of the recordings; account rows come from the simulated venue.
+Everything is merged into one part a table before it is measured. All columns count, bookkeeping as it is live: a Kafka
+message each 20 ms, a block each 100 ms.
 
-    python bench/storage.py [--json]      (recordings: CHCTL_CAPTURES, or ../shared/data)
+    python bench/storage.py [--json] [--market]      (recordings: CHCTL_CAPTURES, or ../shared/data)
 
 Goals: trades at most 5 B a row, book_topn at most 29 B.
 """
@@ -28,8 +29,16 @@ from feeders.sources import venue
 from tests.sql.pipeline import Pipeline
 
 CAPTURES = Path(os.environ.get("CHCTL_CAPTURES", Path(__file__).parents[2] / "shared" / "data"))
-RECORDING = CAPTURES / "binance" / "spot_btcusdt_20240808.jsonl.gz"
+RECORDINGS = {
+    "binance": "binance/spot_btcusdt_20240808.jsonl.gz",
+    "binance_usdm": "binance/usdm_btcusdt_20240808.jsonl.gz",
+    "kraken": "kraken/kraken_20210417.jsonl.gz",
+    "okx": "okx/okx_20220513.jsonl.gz",
+    "coinbase": "coinbase/coinbase_202608.jsonl.gz",
+}
 BATCH = 5000
+MESSAGE_US = 20_000
+BLOCK_MS = 100
 
 #: The specification's DDL (without its TTL, which would drop recorded rows), and the rows of ours that fill it.
 SPECIFIED = {
@@ -56,9 +65,27 @@ SPECIFIED = {
 
 
 def feed(pipeline: Pipeline, topic: str, lines: list[str]) -> None:
-    """All lines of a topic, in blocks."""
-    for at in range(0, len(lines), BATCH):
-        pipeline.produce(topic, lines[at : at + BATCH])
+    """All lines of a topic, in blocks; what was received in the same 20 ms has one offset."""
+    offset, sent = 0, 0
+    rows = []
+    for line in lines:
+        received = json.loads(line).get("receive_time", 0) // MESSAGE_US
+        offset, sent = offset + (received != sent), received
+        rows.append({"raw": line, "_topic": topic, "_partition": 0, "_offset": offset})
+    for at in range(0, len(rows), BATCH):
+        pipeline.insert(f"kafka_{topic}", rows[at : at + BATCH])
+
+
+def as_live(pipeline: Pipeline, table: str) -> None:
+    """Give every row the ingest time that it would have, had it come when it happened."""
+    block = f"intDiv(toUnixTimestamp64Milli(event_time), {BLOCK_MS}) * {BLOCK_MS} + {BLOCK_MS}"
+    pipeline.engine.query(f"CREATE TABLE live AS {table}")
+    pipeline.engine.query("SYSTEM STOP TTL MERGES live")  # recorded rows are older than the table keeps them
+    pipeline.engine.query(
+        f"INSERT INTO live SELECT * REPLACE (fromUnixTimestamp64Milli({block}, 'UTC') AS ingest_time) FROM {table}"
+    )
+    pipeline.engine.query(f"EXCHANGE TABLES live AND {table}")
+    pipeline.engine.query("DROP TABLE live")
 
 
 def measure(pipeline: Pipeline, table: str) -> dict[str, Any]:
@@ -76,27 +103,33 @@ def measure(pipeline: Pipeline, table: str) -> dict[str, Any]:
 
 
 #: What the specification's tables have no place for: bookkeeping of ours, and depth bands.
-EXTRA = {"ingest_time", "receive_time", "partition", "offset", "depth_bps", "bid_depth", "ask_depth", "window_start"}
+EXTRA = {"ingest_time", "receive_time", "partition", "offset", "depth_bps", "bid_depth_lots", "ask_depth_lots", "window_start"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--market", action="store_true", help="only the market's tables")
     options = parser.parse_args()
     pipeline = Pipeline()
     lines: dict[str, list[str]] = collections.defaultdict(list)
-    if RECORDING.exists():
-        for row in normalize(recording(RECORDING, "BTCUSDT"), venue("binance")):
-            lines[row.topic].append(row.value.decode())
-    else:
-        print(f"no {RECORDING}: market tables are measured on simulated rows", file=sys.stderr)
-    simulated = [m for m in messages(simulate(1, 8), int(time.time() * 1000) - 480_000) if m[1] not in lines]
-    for _, topic, _, value in simulated:
-        lines[topic] += value.decode().splitlines()
-    for topic in ("market_l2", "market_trades", "user_actions"):
+    for name, file in RECORDINGS.items():
+        if (CAPTURES / file).exists():
+            for row in normalize(recording(CAPTURES / file, "BTCUSDT"), venue(name)):
+                lines[row.topic].append(row.value.decode())
+    if not lines:
+        print(f"no recordings in {CAPTURES}: market tables are measured on simulated rows", file=sys.stderr)
+    if not options.market or not lines:
+        simulated = [m for m in messages(simulate(1, 8), int(time.time() * 1000) - 480_000) if m[1] not in lines]
+        for _, topic, _, value in simulated:
+            lines[topic] += value.decode().splitlines()
+    for topic in ("market_l2", "market_trades", *(() if options.market else ("user_actions",))):
         feed(pipeline, topic, lines[topic])
+    for table in ("trades", "book_topn", "book_deltas"):
+        as_live(pipeline, table)
     results = []
-    for table in ("trades", "book_topn", "book_deltas", "liquidity_1s", "trades_1s", "user_orders", "order_flow_1s"):
+    market = ("trades", "book_topn", "book_deltas", "liquidity_1s", "trades_1s")
+    for table in market if options.market else (*market, "user_orders", "order_flow_1s"):
         result = measure(pipeline, table)
         if table in SPECIFIED:
             columns, key, select = SPECIFIED[table]

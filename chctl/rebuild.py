@@ -44,7 +44,9 @@ class Source:
 
     def select(self, where: str) -> str:
         """The view's SELECT over the raw rows that satisfy `where`."""
-        return self.query.replace("{raw}", f"(SELECT *, '' AS reject_reason FROM {self.raw} FINAL WHERE {where})")
+        rows = f"SELECT *, '' AS reject_reason FROM {self.raw} FINAL WHERE {where}"
+        # What a table computes from what it stores is one of its columns too.
+        return self.query.replace("{raw}", f"({rows} SETTINGS asterisk_include_alias_columns = 1)")
 
     def window(self, start: str, end: str) -> str:
         """The view's SELECT over the raw rows behind the rollup's window [start, end), both SQL times."""

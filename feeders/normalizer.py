@@ -19,7 +19,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from feeders.book import Book, MalformedLevel
+from feeders.book import NO_KEY, Book, MalformedLevel
 from feeders.events import BookUpdate, ConnectionGap, Malformed, Raw, TradeEvent
 from feeders.sources import Venue
 
@@ -33,8 +33,6 @@ HEARTBEAT = 1_000
 PENDING_LIMIT = 20_000
 #: Trade ids remembered a symbol, to drop the repeats of a reconnect.
 TRADE_MEMORY = 20_000
-#: Below every key.
-NO_FLOOR = -(1 << 200)
 #: A book that stays without snapshot asks again after this long (microseconds).
 RESYNC_AGAIN = 10_000_000
 
@@ -102,14 +100,17 @@ class _State:
         "first_seq",
         "floor_ask",
         "floor_bid",
+        "flowing",
         "fresh",
         "key",
         "last_seq",
         "opened",
         "pending",
+        "price_scale",
         "published",
         "receive_time",
         "resync_since",
+        "size_scale",
         "symbol",
         "top",
         "trades",
@@ -130,12 +131,14 @@ class _State:
         self.receive_time = 0  # of the last update, us
         self.window = 0  # start of the newest window, open or published, ms
         self.opened = False  # whether it holds updates that no row has yet
+        self.flowing = False  # open, and its updates are numbered and need no other check
         self.published = -(10**15)  # start of the last published window, ms
         self.first_seq = -1  # first update since the last row
         self.diffs = 0  # level changes since the last row
         self.depth_second = -1
-        self.top: tuple[list[int], ...] = ()
-        self.floor_bid = self.floor_ask = NO_FLOOR  # keys of the worst published levels
+        self.top: tuple[list[int], ...] = ()  # as published, in units of these scales
+        self.price_scale = self.size_scale = -1
+        self.floor_bid = self.floor_ask = NO_KEY  # keys of the worst published levels
         self.pending: deque[BookUpdate] = deque(maxlen=PENDING_LIMIT)
         self.resync_since = 0  # us, when a snapshot was last asked for; 0: not waiting for one
         self.trades: set[int] = set()
@@ -247,18 +250,35 @@ class Normalizer:
         state = self._states.get(update.symbol)
         if state is None:
             state = self._states[update.symbol] = _State(self.venue.name, update.symbol)
-        elif update.prev_seq == state.last_seq and state.valid and not update.snapshot:
+        elif update.prev_seq == state.last_seq and state.valid and not update.snapshot:  # the usual case, of those numbered
+            event_time, bids, asks = update.event_time, update.bids, update.asks
             state.conn = conn
-            self._apply(state, update, now)  # the usual case, of those numbered
+            if not state.flowing or not 0 <= event_time - state.window < self._window_ms:
+                self._apply(state, update, now)
+                return
+            # In the open window, as most updates are: note it, and no more.
+            try:
+                suspect = state.book.note(bids, asks)
+                if suspect:
+                    state.book.work_in()
+            except MalformedLevel as error:
+                self._unreadable(state, update.last_seq, error, now)
+                return
+            if suspect and state.book.crossed():
+                self._invalidate(state, "crossed", now, state.last_seq, update.last_seq)
+                return
+            state.diffs += len(bids) + len(asks)
+            state.last_seq = update.last_seq
+            state.event_time = event_time
+            state.receive_time = now
             return
         if update.snapshot:
             self._load(state, update, now, conn)
             return
         state.conn = conn
         if not state.valid:
-            if self.venue.rest_snapshot:
-                state.pending.append(update)
-            else:
+            self._keep(state, update)
+            if not self.venue.rest_snapshot:
                 self._counts["ignored"] += 1
             if not state.resync_since:
                 self._ask(state, "start", now)
@@ -268,8 +288,7 @@ class Normalizer:
                 self._counts["duplicates"] += 1
                 return
             self._invalidate(state, "sequence", now, state.last_seq + 1, update.first_seq)
-            if self.venue.rest_snapshot:
-                state.pending.append(update)
+            self._keep(state, update)
             return
         self._apply(state, update, now)
 
@@ -318,31 +337,38 @@ class Normalizer:
         state.pending.extend(pending)
 
     def _apply(self, state: _State, update: BookUpdate, now: int) -> None:
-        """Change a valid book; the window before is published once this update has proved that nothing is missing."""
+        """Take the next update of a valid book; the window before is published once nothing of it can be missing."""
         event_time = update.event_time or state.event_time
-        window = event_time - event_time % self._window_ms
         row = None
-        if window > state.window or window < state.window - CLOCK_STEP:
-            if state.opened:
-                row = self._close(state)
-            state.window = window
+        if not 0 <= event_time - state.window < self._window_ms:
+            window = event_time - event_time % self._window_ms
+            if window > state.window or window < state.window - CLOCK_STEP:
+                if state.opened:
+                    row = self._close(state, now)
+                    if not state.valid:  # what was noted turned out to be unreadable
+                        self._keep(state, update)
+                        return
+                state.window = window
         bids, asks = update.bids, update.asks
         book = state.book
         try:
-            book.apply(bids, asks)
+            suspect = book.note(bids, asks)
+            if self._checked or suspect:
+                book.work_in()
         except MalformedLevel as error:
-            log.warning("level not readable", venue=self.venue.name, symbol=state.symbol, error=str(error))
-            self._invalidate(state, "sequence", now, state.last_seq + 1, update.last_seq)
+            self._unreadable(state, update.last_seq, error, now)
             return
         if self._checked:
+            # Nothing but what the venue says of the book after it proves that nothing is missing before it.
             if not self._sound(state, update, now):
                 return
-        elif (bid := book.bids.keys) and (ask := book.asks.keys) and bid[-1] >= -ask[-1]:
+        elif suspect and book.crossed():
             self._invalidate(state, "crossed", now, state.last_seq, update.last_seq)
             return
         if row is not None:
             self.rows.append(row)
         state.opened = True
+        state.flowing = not self._checked
         state.diffs += len(bids) + len(asks)
         last = state.last_seq
         if state.first_seq < 0:
@@ -353,6 +379,15 @@ class Normalizer:
         state.last_seq = update.last_seq if update.prev_seq >= 0 or update.last_seq > last else last
         state.event_time = event_time
         state.receive_time = now
+
+    def _keep(self, state: _State, update: BookUpdate) -> None:
+        """Keep what came before its snapshot, where snapshots come another way than updates."""
+        if self.venue.rest_snapshot:
+            state.pending.append(update)
+
+    def _unreadable(self, state: _State, sequence: int, error: MalformedLevel, now: int) -> None:
+        log.warning("level not readable", venue=self.venue.name, symbol=state.symbol, error=str(error))
+        self._invalidate(state, "sequence", now, state.last_seq + 1, sequence)
 
     def _sound(self, state: _State, update: BookUpdate, now: int) -> bool:
         """Trim, and check that the book is one the venue could have; if not it is invalid from here on."""
@@ -383,7 +418,7 @@ class Normalizer:
         """Stop publishing this book, say so, ask for a new one. Nothing happens to a book that is already invalid."""
         if not state.valid:
             return
-        state.valid = state.opened = False
+        state.valid = state.opened = state.flowing = False
         self._diffs += state.diffs
         state.diffs = 0
         self._counts["gaps"] += 1
@@ -427,21 +462,26 @@ class Normalizer:
 
     # --- windows
 
-    def _close(self, state: _State) -> Row | None:
+    def _close(self, state: _State, now: int) -> Row | None:
         """The row of the open window, or None if the top is what it was and the last row is less than a second old."""
-        state.opened = False
+        state.opened = state.flowing = False
         levels = self.options.levels
         book = state.book
         window = state.window
-        if not state.fresh and 0 <= window - state.published < HEARTBEAT:
+        try:
+            book.work_in()
+        except MalformedLevel as error:
+            self._unreadable(state, state.last_seq, error, now)
+            return None
+        quiet = not state.fresh and 0 <= window - state.published < HEARTBEAT and book.size_scale == state.size_scale
+        if quiet and book.price_scale == state.price_scale:
             # Changes that all lie below the worst published level leave the top as it was.
             bids, asks = book.bids.changed, book.asks.changed
             if (not bids or max(bids) < state.floor_bid) and (not asks or max(asks) < state.floor_ask):
                 return None
-        top = (*book.bids.top(levels), *book.asks.top(levels))
-        if top == state.top and not state.fresh and 0 <= window - state.published < HEARTBEAT:
-            return None
-        return self._row(state, top, window)
+            top = (*book.bids.top(levels), *book.asks.top(levels))
+            return None if top == state.top else self._row(state, top, window)
+        return self._row(state, (*book.bids.top(levels), *book.asks.top(levels)), window)
 
     def _row(self, state: _State, top: tuple[list[int], ...], window: int) -> Row:
         book = state.book
@@ -489,9 +529,10 @@ class Normalizer:
         book.settle()
         state.fresh = False
         state.top = top
+        state.price_scale, state.size_scale = book.price_scale, book.size_scale
         # A side with less than the levels asked for has no floor: any change shows.
-        state.floor_bid = top[0][-1] if len(top[0]) == self.options.levels else NO_FLOOR
-        state.floor_ask = -top[2][-1] if len(top[2]) == self.options.levels else NO_FLOOR
+        state.floor_bid = top[0][-1] if len(top[0]) == self.options.levels else NO_KEY
+        state.floor_ask = -top[2][-1] if len(top[2]) == self.options.levels else NO_KEY
         state.published = window
         state.first_seq = -1
         state.diffs = 0
@@ -516,12 +557,12 @@ class Normalizer:
             # The venue's clock by now, judging by its last update.
             venue_now = state.event_time + (now - state.receive_time) // 1000
             if state.opened and venue_now >= state.window + 2 * window_ms:
-                row = self._close(state)
+                row = self._close(state, now)
                 if row is not None:
                     self.rows.append(row)
             elif not state.opened and venue_now - state.published >= HEARTBEAT + window_ms:
                 state.window = max(state.window, venue_now - venue_now % window_ms - window_ms)
-                row = self._close(state)
+                row = self._close(state, now)
                 if row is not None:
                     self.rows.append(row)
 
@@ -529,7 +570,7 @@ class Normalizer:
         """Close every open window now (at the end of the feed, or on SIGTERM)."""
         for state in self._states.values():
             if state.valid and state.opened:
-                row = self._close(state)
+                row = self._close(state, state.receive_time)
                 if row is not None:
                     self.rows.append(row)
 

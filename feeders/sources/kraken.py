@@ -28,14 +28,13 @@ CHECKED_LEVELS = 10
 def checksum(book: Book) -> int:
     """CRC32 over price and quantity of the ten best asks, then bids, without point and leading zeros.
 
-    https://docs.kraken.com/api/docs/guides/spot-ws-book-v1: that is the decimal text of our whole ticks and lots.
+    https://docs.kraken.com/api/docs/guides/spot-ws-book-v1: that is the decimal text of our whole ticks and lots,
+    with the zeros that Kraken writes behind.
     """
-    parts: list[int] = []
-    for side in (book.asks, book.bids):
-        ticks, lots = side.top(CHECKED_LEVELS)
-        for pair in zip(ticks, lots, strict=True):
-            parts += pair
-    return crc32("".join(map(str, parts)).encode())
+    tick_zeros, lot_zeros = ("0" * zeros for zeros in book.zeros_written)
+    asks, bids = book.asks.top(CHECKED_LEVELS), book.bids.top(CHECKED_LEVELS)
+    parts = [f"{t}{tick_zeros}{q}{lot_zeros}" for ticks, lots in (asks, bids) for t, q in zip(ticks, lots, strict=True)]
+    return crc32("".join(parts).encode())
 
 
 def trade_id(symbol: str, trade: Sequence[str], occurrence: int) -> int:

@@ -1,4 +1,5 @@
--- The valid rows of market_l2 into book_topn.
+-- The valid rows of market_l2 into book_topn. Depth comes as a quantity and is a number of lots (at most what an Int64
+-- holds, so that no row can stop the topic).
 CREATE MATERIALIZED VIEW IF NOT EXISTS book_topn_mv TO book_topn AS
 SELECT
     event_time,
@@ -14,8 +15,8 @@ SELECT
     ask_ticks,
     ask_lots,
     depth_bps,
-    bid_depth,
-    ask_depth,
+    arrayMap(q -> toInt64(least(round(q * intExp10(size_scale)), 9e18)), bid_depth) AS bid_depth_lots,
+    arrayMap(q -> toInt64(least(round(q * intExp10(size_scale)), 9e18)), ask_depth) AS ask_depth_lots,
     partition,
     offset
 FROM market_l2_landing

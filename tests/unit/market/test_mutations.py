@@ -170,6 +170,7 @@ def check_end(normalizer, truth):
         if symbol in truth.books:
             assert book_state.valid, symbol
             book = book_state.book
+            book.work_in()
             price, size = Decimal(1).scaleb(-book.price_scale), Decimal(1).scaleb(-book.size_scale)
             tops = tuple(
                 tuple((t * price, q * size) for t, q in zip(*side.top(10), strict=True))

@@ -20,6 +20,7 @@ def rows(recorded, name, topic):
 def best(normalizer, symbol):
     """Best bid and offer, price and size, as the venue would write them."""
     book = normalizer._states[symbol].book
+    book.work_in()
     price, size = Decimal(1).scaleb(-book.price_scale), Decimal(1).scaleb(-book.size_scale)
     (bid,), (bid_lots,) = book.bids.top(1)
     (ask,), (ask_lots,) = book.asks.top(1)

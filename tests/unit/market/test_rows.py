@@ -77,7 +77,7 @@ def test_a_window_closes_when_the_venues_clock_leaves_it():
         ("delta", 100, 3),
     ]
     assert rows[1]["bid_ticks"] == [102, 101, 100]
-    assert (rows[1]["delta_bid_ticks"], rows[1]["delta_bid_lots"]) == ([102], [10])
+    assert (rows[1]["delta_bid_ticks"], rows[1]["delta_bid_lots"]) == ([102], [1])
 
 
 def test_a_constant_clock_skew_changes_nothing_but_receive_times():
@@ -118,7 +118,7 @@ def test_a_change_far_from_the_top_waits_for_the_next_row_and_is_not_lost():
         ]
     )
     assert [(r["window_start"] - T, r["first_seq"], r["last_seq"]) for r in rows[:2]] == [(0, 1, 1), (200, 2, 3)]
-    assert dict(zip(rows[1]["delta_bid_ticks"], rows[1]["delta_bid_lots"], strict=True)) == {90: 60, 100: 40}
+    assert dict(zip(rows[1]["delta_bid_ticks"], rows[1]["delta_bid_lots"], strict=True)) == {90: 6, 100: 4}
 
 
 def test_a_quiet_book_is_published_every_second():
