@@ -103,7 +103,16 @@ def measure(pipeline: Pipeline, table: str) -> dict[str, Any]:
 
 
 #: What the specification's tables have no place for: bookkeeping of ours, and depth bands.
-EXTRA = {"ingest_time", "receive_time", "partition", "offset", "depth_bps", "bid_depth_lots", "ask_depth_lots", "window_start"}
+EXTRA = {
+    "ingest_time",
+    "receive_time",
+    "partition",
+    "offset",
+    "depth_bps",
+    "bid_depth_lots",
+    "ask_depth_lots",
+    "window_start",
+}
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 
 #: Texts parsed before are looked up; beyond this many a table starts again, so that memory stays bounded.
-PARSED = 20_000
+PARSED = 8_000
 #: The most decimals a row may have (contracts/market_l2.yaml).
 MOST_DECIMALS = 18
 #: Below every key.

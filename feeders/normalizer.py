@@ -250,7 +250,9 @@ class Normalizer:
         state = self._states.get(update.symbol)
         if state is None:
             state = self._states[update.symbol] = _State(self.venue.name, update.symbol)
-        elif update.prev_seq == state.last_seq and state.valid and not update.snapshot:  # the usual case, of those numbered
+        elif (
+            update.prev_seq == state.last_seq and state.valid and not update.snapshot
+        ):  # the usual case, of those numbered
             event_time, bids, asks = update.event_time, update.bids, update.asks
             state.conn = conn
             if not state.flowing or not 0 <= event_time - state.window < self._window_ms:

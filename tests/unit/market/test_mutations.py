@@ -55,7 +55,7 @@ def feeds(recorded):
             mark in raw.data for mark in (b'"depthUpdate"', b'"trade', b'"book', b"sequence_num")
         )
 
-    names = ("binance", "binance_usdm", "kraken", "okx", "coinbase")
+    names = ("binance", "binance_usdm", "binance_coinm", "kraken", "okx", "coinbase")
     found = Feeds()
     for name in names:
         raws = [shallow(raw) for raw in recorded(name) if market(raw)][:LENGTH]
@@ -179,7 +179,7 @@ def check_end(normalizer, truth):
             assert tops == truth.top(symbol)
 
 
-@pytest.mark.parametrize("name", ["binance", "binance_usdm", "kraken", "okx", "coinbase"])
+@pytest.mark.parametrize("name", ["binance", "binance_usdm", "binance_coinm", "kraken", "okx", "coinbase"])
 def test_the_unmutated_feed_publishes_the_truth(feeds, name):
     normalizer, truth, rows = run(name, feeds[name], [])
     assert len(rows) > 50
@@ -188,7 +188,7 @@ def test_the_unmutated_feed_publishes_the_truth(feeds, name):
     check_end(normalizer, truth)
 
 
-@pytest.mark.parametrize("name", ["binance", "binance_usdm", "kraken", "okx", "coinbase"])
+@pytest.mark.parametrize("name", ["binance", "binance_usdm", "binance_coinm", "kraken", "okx", "coinbase"])
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_wrong_book_is_published_and_resync_repairs(feeds, name, data):
@@ -202,7 +202,7 @@ def test_no_wrong_book_is_published_and_resync_repairs(feeds, name, data):
     check_end(normalizer, truth)
 
 
-@pytest.mark.parametrize("name", ["binance", "binance_usdm", "coinbase"])
+@pytest.mark.parametrize("name", ["binance", "binance_usdm", "binance_coinm", "coinbase"])
 def test_every_lost_update_is_noticed(feeds, name):
     """Where updates are numbered, each single loss shows as a gap with the numbers."""
     raws, _ = feeds[name]

@@ -50,7 +50,7 @@ def test_binance_spot_best_equals_book_ticker_at_the_same_update_id(recorded):
     assert normalizer.counts["gaps"] == 0
 
 
-@pytest.mark.parametrize("name", ["binance", "binance_usdm"])
+@pytest.mark.parametrize("name", ["binance", "binance_usdm", "binance_coinm"])
 def test_binance_sequences_are_followed_to_the_last_message(recorded, name):
     last = max(
         msgspec.json.decode(raw.data)["data"]["u"] for raw in recorded(name) if b'"depthUpdate"' in raw.data[:96]
@@ -59,11 +59,12 @@ def test_binance_sequences_are_followed_to_the_last_message(recorded, name):
     for raw in recorded(name):
         normalizer.feed(raw)
     assert normalizer.counts["gaps"] == 0
-    assert normalizer._states["BTCUSDT"].valid
-    assert normalizer._states["BTCUSDT"].last_seq == last
+    (state,) = normalizer._states.values()
+    assert state.valid
+    assert state.last_seq == last
 
 
-@pytest.mark.parametrize("name", ["binance", "binance_usdm"])
+@pytest.mark.parametrize("name", ["binance", "binance_usdm", "binance_coinm"])
 def test_binance_trades_come_out_once_each(recorded, name):
     sent = Counter()
     for raw in recorded(name):
@@ -90,13 +91,20 @@ def test_rows_leave_no_sequence_out(recorded, name):
 def test_snapshot_and_deltas_add_up_to_the_published_book(recorded):
     published = rows(recorded, "binance", "market_l2")
     first, rest = published[0], published[1:]
-    bids = dict(zip(first["bid_ticks"], first["bid_lots"], strict=True))
+
+    def levels(row, name):
+        unit = 10 ** (8 - row["size_scale"])  # the scale grows when finer sizes come
+        pairs = zip(row.get(f"{name}_ticks", []), row.get(f"{name}_lots", []), strict=True)
+        return {ticks: lots * unit for ticks, lots in pairs}
+
+    assert {row["price_scale"] for row in published} == {2}
+    bids = levels(first, "bid")
     for row in rest:
-        for ticks, lots in zip(row.get("delta_bid_ticks", []), row.get("delta_bid_lots", []), strict=True):
+        for ticks, lots in levels(row, "delta_bid").items():
             if ticks in bids:
                 bids[ticks] += lots
         # A level deeper than ten in the first row is unknown until it is seen: from then on its deltas must explain it.
-        for ticks, lots in zip(row["bid_ticks"], row["bid_lots"], strict=True):
+        for ticks, lots in levels(row, "bid").items():
             assert bids.setdefault(ticks, lots) == lots
     assert len(bids) > 100
 
@@ -146,6 +154,14 @@ def test_coinbase_books_hold_what_its_ticker_says(recorded):
     found = sum(quote in books[symbol][max(at - 10, 0) : at + 10] for symbol, at, quote in quotes)
     assert len(quotes) > 100
     assert found / len(quotes) > 0.9
+
+
+def test_coin_margined_books_count_contracts(recorded):
+    published = rows(recorded, "binance_coinm", "market_l2")
+    assert {(row["venue"], row["symbol"], row["size_scale"]) for row in published} == {
+        ("binance_coinm", "BTCUSD_PERP", 0)
+    }
+    assert len(published) > 1000
 
 
 def sent_trades(recorded, name):

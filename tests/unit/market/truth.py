@@ -20,7 +20,7 @@ class Truth:
     """The books of one venue. `seen[symbol][seq]` holds every (bids, asks) that was true under that sequence."""
 
     def __init__(self, name: str, known: Truth | None = None, levels: int = 10) -> None:
-        self.name = name.removesuffix("_usdm")
+        self.name = name.removesuffix("_usdm").removesuffix("_coinm")
         self.levels = levels
         self.known = known  # has seen the same feed: its `seen` is complete, and need not be worked out again
         self.books: dict[str, tuple[dict[Decimal, tuple[str, str]], dict[Decimal, tuple[str, str]]]] = {}
