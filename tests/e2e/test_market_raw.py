@@ -18,6 +18,7 @@ from feeders.raw_topic import LARGEST, Collector, RawTopic, publish
 from feeders.replay import recording
 from feeders.runtime import Publisher, Stop
 from feeders.sources import venue
+from tests.waiting import wait_for
 
 FILES = {"okx": "okx/okx_20220513.jsonl.gz", "coinbase": "coinbase/coinbase_202608.jsonl.gz"}
 
@@ -147,32 +148,26 @@ def test_two_live_members_share_the_partitions_and_hand_them_over(settings, topi
                 publisher.add(raw_topic, key, row)
         assert publisher.drain(30)
 
-    def until(condition, what):
-        end = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < end, what
-            time.sleep(0.05)
-
     members = [Member(settings, "okx", raw_topic, group)]
     try:
         first = members[0]
-        until(lambda: len(first.partitions) == 6, "the first member has all partitions")
+        wait_for(lambda: len(first.partitions) == 6, what="the first member has all partitions")
         send(raws[:third])
-        until(lambda: first.rows("market_l2"), "the first member normalizes")
+        wait_for(lambda: first.rows("market_l2"), what="the first member normalizes")
         members.append(Member(settings, "okx", raw_topic, group))
         second = members[1]
-        until(lambda: first.partitions and second.partitions, "both have partitions")
-        until(lambda: len(first.partitions | second.partitions) == 6, "together they have all")
+        wait_for(lambda: first.partitions and second.partitions, what="both have partitions")
+        wait_for(lambda: len(first.partitions | second.partitions) == 6, what="together they have all")
         assert not first.partitions & second.partitions
         send(raws[third : 2 * third])
         first.end()
-        until(lambda: len(second.partitions) == 6, "the second member takes over")
+        wait_for(lambda: len(second.partitions) == 6, what="the second member takes over")
         send(raws[2 * third :])
 
         def seen():
             return {(t["symbol"], t["trade_id"]) for member in members for t in member.rows("market_trades")}
 
-        until(lambda: seen() >= trades, "every trade came out")
+        wait_for(lambda: seen() >= trades, what="every trade came out")
         assert seen() == trades
         # By the receiver's clock the recording is stale once it is read: the last, open window is not published.
         last = {row["symbol"]: row["window_start"] for row in expected}
@@ -190,7 +185,7 @@ def test_two_live_members_share_the_partitions_and_hand_them_over(settings, topi
             rows = published()
             return {w[:2] + w[3:] for w in wanted} <= {r[:2] + r[3:] for r in rows}
 
-        until(covered, "every window came out")
+        wait_for(covered, what="every window came out")
         true = {(row["symbol"], row["last_seq"], str(row["bid_lots"]), str(row["ask_lots"])) for row in expected}
         shown = [row for member in members for row in member.rows("market_l2") if row["update_type"] != "gap"]
         ends = {(row["symbol"], row["last_seq"]) for row in expected}
