@@ -256,6 +256,73 @@ def lint(as_json: Annotated[bool, typer.Option("--json", help="Findings as one J
         raise typer.Exit(1)
 
 
+# --- dashboards -------------------------------------------------------------------------------------------------------
+
+
+dashboards = typer.Typer(help="Grafana's dashboards and the node's own page, from dashboards/.", no_args_is_help=True)
+app.add_typer(dashboards, name="dashboards")
+
+
+@dashboards.command("render")
+def dashboards_render(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 where a file is out of date.")] = False,
+) -> None:
+    """Write Grafana's dashboards and alert rules, and those of the node's own page, from dashboards/*.yaml.
+
+    The files are committed: change a panel there, render, read the diff.
+    """
+    from chctl.dashboards.model import DashboardError, load_all
+    from chctl.dashboards.render import render, stale
+    from chctl.settings import settings
+    from chctl.tune import write
+
+    project = settings().project_dir
+    try:
+        loaded = load_all(project / "dashboards")
+    except DashboardError as error:
+        raise _fail(error) from None
+    if not check:
+        for path in write(render(loaded), project):
+            typer.echo(path)
+    elif old := stale(loaded, project):
+        for name in old:
+            typer.echo(name)
+        typer.echo("out of date: run `chctl dashboards render` and commit what it writes", err=True)
+        raise typer.Exit(1)
+
+
+@dashboards.command("check")
+def dashboards_check(
+    minutes: Annotated[float, typer.Option(min=0.1, help="The range that is asked for, up to now.")] = 15,
+    json_: bool = typer.Option(False, "--json", help="One JSON array on stdout."),
+) -> None:
+    """Ask the node for every panel of every dashboard: rows, what reading them cost, and what cannot be shown.
+
+    Exit code 1 where a panel fails or its answer has not the shape that its kind needs. A panel without rows is none.
+    """
+    import json
+
+    from clickhouse_connect.driver.exceptions import Error
+    from rich.console import Console
+
+    from chctl.clickhouse import connect
+    from chctl.dashboards import check
+    from chctl.dashboards.model import DashboardError, load_all
+    from chctl.settings import settings
+
+    try:
+        loaded = load_all(settings().project_dir / "dashboards")
+        with connect(settings()) as client:
+            answers = list(check.ask(client, loaded, check.moment(int(minutes * 60))))
+    except (DashboardError, Error) as error:
+        raise _fail(error) from None
+    if json_:
+        typer.echo(json.dumps(check.to_dicts(answers)))
+    else:
+        Console().print(check.table(answers))
+    raise typer.Exit(1 if any(answer.problem for answer in answers) else 0)
+
+
 # --- migrations and views ---------------------------------------------------------------------------------------------
 
 

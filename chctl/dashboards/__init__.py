@@ -1,0 +1,1 @@
+"""Dashboards: one source, two faces: Grafana and the page that the node itself serves."""
