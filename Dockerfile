@@ -16,6 +16,7 @@ RUN pip install --no-cache-dir -c constraints.txt -e .
 COPY contracts contracts
 COPY migrations migrations
 COPY views views
+COPY dashboards dashboards
 COPY templates templates
 COPY deploy deploy
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chctl.contracts import Contract
+from chctl.node import page
 from chctl.node.config import LOW_LATENCY
 
 GIB = 1 << 30
@@ -96,6 +97,11 @@ def values(machine: Machine) -> dict[str, object]:
         "query_memory": query_memory,
         "spill": query_memory // 2,
         "query_threads": max(1, machine.cores // 2),
+        "page_files": [
+            {"url": page.PATH + ("" if name == "index.html" else name), "name": name, "content_type": kind}
+            for name, kind in page.CONTENT_TYPES.items()
+        ],
+        "page_headers": page.HEADERS,
         "kafka": [(name, value, _KAFKA_REASONS[name]) for name, value in LOW_LATENCY.items()],
     }
 

@@ -17,6 +17,7 @@ from chctl.node.run import NodeProcess, start_process
 from chctl.settings import PROJECT_DIR, Settings
 from tests.kafka import server as kafka_server
 from tests.kafka.server import ApacheKafka
+from tests.watched import watched
 
 # --- node and broker --------------------------------------------------------------------------------------------------
 
@@ -89,6 +90,13 @@ def topic(node: NodeProcess) -> Callable[..., str]:
         return unique
 
     return create
+
+
+@pytest.fixture(scope="session")
+def watched_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A node that has watched a simulated venue, for dashboards and the page; tests read it and change nothing."""
+    with watched(tmp_path_factory.mktemp("watched")) as opened:
+        yield opened
 
 
 # --- Apache Kafka -----------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from chctl.demo.incident import PulledDepth
 from chctl.demo.ledger import Alerts, Ledger, streams
 from chctl.demo.receiver import Receiver
 from chctl.node import broker
+from chctl.node.page import PATH
 from chctl.node.run import NodeProcess, start_process
 from chctl.settings import PROJECT_DIR, Settings
 from feeders.market import Replay, Report, run_market
@@ -113,6 +114,7 @@ def run(options: Options, console: Console) -> Ledger:
         with console.status("starting ClickHouse and a broker"):
             node = stack.enter_context(_node(data_dir))
         settings = node.settings()
+        console.print(f"charts while it runs: {settings.clickhouse_url}{PATH}", highlight=False)
         with console.status("applying topics, migrations and views"):
             topics.apply(settings, topics.read(settings, load_all(PROJECT_DIR / "contracts")))
             migrate.migrate(settings)

@@ -23,7 +23,7 @@ import uvicorn
 from confluent_kafka import KafkaException
 
 from chctl.node import broker as brokers
-from chctl.node import config, drain
+from chctl.node import config, drain, page
 from chctl.node.engine import Call, Engine, FolderLock
 from chctl.node.http import Interface, application
 from chctl.settings import PROJECT_DIR, Settings
@@ -102,7 +102,8 @@ def serve(options: Options, settings: Settings) -> None:
     spool_dir.mkdir(mode=0o700, exist_ok=True)
     interface = Interface(engine, spool_dir, settings.clickhouse_user, password)
     guarded = options.host in LOOPBACK and not password
-    app = application(interface, allowed_hosts=["127.0.0.1", "localhost", "[::1]"] if guarded else None)
+    hosts = ["127.0.0.1", "localhost", "[::1]"] if guarded else None
+    app = application(interface, allowed_hosts=hosts, routes=page.routes())
 
     scheme = "https" if options.tls_cert else "http"
     host, port = listener.getsockname()[:2]
@@ -173,11 +174,18 @@ def _announce(
     as_json: bool,
 ) -> None:
     ready.wait()
-    facts = {"url": url, "brokers": address, "data_dir": str(data_dir), "pid": os.getpid(), "version": engine.version}
+    facts = {
+        "url": url,
+        "page": f"{url}{page.PATH}",
+        "brokers": address,
+        "data_dir": str(data_dir),
+        "pid": os.getpid(),
+        "version": engine.version,
+    }
     line = (
         json.dumps(facts)
         if as_json
-        else f"ready: {url}  brokers {address}  data {data_dir}  ClickHouse {engine.version}"
+        else f"ready: {url}  charts {url}{page.PATH}  brokers {address}  data {data_dir}  ClickHouse {engine.version}"
     )
     print(line, flush=True)
     supervisor = Supervisor()

@@ -80,9 +80,13 @@ GRANT SELECT, INSERT ON chctl.alert_feeder_beats TO chctl_role_feeder;
 -- Grafana: the dash_ views, and the tables that they read on behalf of whoever asks.
 GRANT SELECT ON chctl.dash_* TO chctl_role_grafana;
 
+GRANT SELECT ON chctl.alert_acks TO chctl_role_grafana;
+
 GRANT SELECT ON chctl.alert_deliveries TO chctl_role_grafana;
 
 GRANT SELECT ON chctl.alerts TO chctl_role_grafana;
+
+GRANT SELECT ON chctl.alerts_history TO chctl_role_grafana;
 
 GRANT SELECT ON chctl.book_deltas TO chctl_role_grafana;
 
@@ -97,6 +101,8 @@ GRANT SELECT ON chctl.order_flow_1s TO chctl_role_grafana;
 GRANT SELECT ON chctl.order_watch TO chctl_role_grafana;
 
 GRANT SELECT ON chctl.rejected_events TO chctl_role_grafana;
+
+GRANT SELECT ON chctl.rule_owners TO chctl_role_grafana;
 
 GRANT SELECT ON chctl.social_1m TO chctl_role_grafana;
 
@@ -113,6 +119,17 @@ GRANT SELECT ON chctl.user_logins TO chctl_role_grafana;
 GRANT SELECT ON chctl.user_orders TO chctl_role_grafana;
 
 GRANT SELECT ON chctl.user_transfers TO chctl_role_grafana;
+
+-- What Pipeline health reads of the server itself; rows of a system table show where the table they speak of may be seen.
+GRANT SHOW TABLES ON chctl.* TO chctl_role_grafana;
+
+GRANT SELECT ON system.disks TO chctl_role_grafana;
+
+GRANT SELECT ON system.kafka_consumers TO chctl_role_grafana;
+
+GRANT SELECT ON system.merges TO chctl_role_grafana;
+
+GRANT SELECT ON system.parts TO chctl_role_grafana;
 
 -- Analysts: the market and the crowd, and orders and transfers without the columns that say whose they are.
 GRANT SELECT ON chctl.trades TO chctl_role_analyst;

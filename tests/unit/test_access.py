@@ -73,8 +73,12 @@ def test_grafana_may_read_what_its_views_read_and_nothing_else(objects: dict[str
     dashboards = [name for name in objects if name.startswith("dash_")]
     needed = {name for name in _reads(objects, dashboards) if not name.startswith("dash_")}
     granted = _granted("chctl_role_grafana")
-    assert set(granted) - {"dash_*"} == needed, "grant SELECT on each in access.sql, or take it away"
-    assert {privilege for privileges in granted.values() for privilege in privileges} == {"SELECT"}
+    assert set(granted) - {"dash_*", "*"} == needed, "grant SELECT on each in access.sql, or take it away"
+    assert {privilege for privileges in granted.values() for privilege in privileges} == {"SELECT", "SHOW TABLES"}
+    assert granted["*"] == {"SHOW TABLES"}
+    text = " ".join(objects[name][1] for name in _reads(objects, dashboards))
+    system = re.findall(r"^GRANT SELECT ON system\.(\w+) TO chctl_role_grafana;", FILE.read_text(), re.MULTILINE)
+    assert set(system) == set(re.findall(r"\bsystem\.(\w+)", text))
 
 
 def test_an_analyst_sees_no_column_that_says_whose_order_it_is(objects: dict[str, tuple[str, str]]) -> None:
@@ -99,7 +103,7 @@ def test_only_the_migrator_changes_tables() -> None:
     for role in ("feeder", "grafana", "analyst", "auditor"):
         for table, privileges in _granted(f"chctl_role_{role}").items():
             verbs = {privilege.split("(")[0] for privilege in privileges}
-            assert verbs <= ({"SELECT", "INSERT"} if role == "feeder" else {"SELECT"}), f"{role} on {table}"
+            assert verbs <= ({"SELECT", "INSERT"} if role == "feeder" else {"SELECT", "SHOW TABLES"}), f"{role} on {table}"
 
 
 def test_the_servers_own_user_reads_what_dictionaries_read(objects: dict[str, tuple[str, str]]) -> None:

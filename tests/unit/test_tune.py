@@ -29,7 +29,7 @@ SECTIONS = {
     "asynchronous_metric_log", "trace_log", "text_log", "metric_log", "latency_log", "processors_profile_log",
     "query_thread_log", "query_metric_log", "opentelemetry_span_log", "listen_host", "https_port", "tcp_port_secure",
     "http_port", "tcp_port", "mysql_port", "postgresql_port", "interserver_http_port", "openSSL", "prometheus",
-    "timezone",
+    "timezone", "http_handlers",
 }  # fmt: skip
 
 
