@@ -1,6 +1,7 @@
 """A node that has watched a venue for minutes: every stream, incidents, alerts, rejects; for dashboards and the page.
 
-The rows take the real path (broker, Kafka tables, views), all at once, dated so that the last has just happened.
+Rows take the real path (broker, Kafka tables, views), those of accounts from the landing tables on; all at once, dated
+so that the last has just happened.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from chctl.demo.exchange import Incident, SimulatedVenue, simulate
 from chctl.node import broker, drain
 from chctl.node.run import start_process
 from chctl.settings import Settings
-from chctl.simulate.produce import produce
+from chctl.simulate import rows as simulated
 from chctl.simulate.venue import simulate as simulate_accounts
 from feeders.analysis.lexicon import MODEL, analyser
 from feeders.normalizer import Normalizer, Row
 from tests.e2e.market_kit import bring_up, publish
+from tests.waiting import wait_for
 
 BOOK_SECONDS = 300
 POST_SECONDS = 600
@@ -64,17 +66,17 @@ OLD_ROWS = 300_000
 _HISTORY = (
     """
     INSERT INTO trades (event_time, venue, symbol, trade_id, price, quantity, side, receive_time, ingest_time)
-    SELECT now64(3) - 180000 + number / 1000, 'simulated', 'SIMBTC', number, 60000, 0.1, 'BUY', event_time, event_time
+    SELECT now64(3) - 180000 + number / 1000 AS event_time, 'simulated', 'SIMBTC', number, 60000, 0.1, 'BUY', event_time, event_time
     FROM numbers({rows})
     """,
     """
     INSERT INTO book_deltas (event_time, window_start, venue, symbol, update_type, last_seq, receive_time, ingest_time)
-    SELECT now64(3) - 180000 + number / 1000, event_time, 'simulated', 'SIMBTC', 'gap', number, event_time, event_time
+    SELECT now64(3) - 180000 + number / 1000 AS event_time, event_time, 'simulated', 'SIMBTC', 'gap', number, event_time, event_time
     FROM numbers({rows})
     """,
     """
     INSERT INTO book_topn (event_time, window_start, venue, symbol, update_type, last_seq, bid_ticks, bid_lots)
-    SELECT now64(3) - 180000 + number / 1000, event_time, 'simulated', 'SIMBTC', 'delta', number, [1], [1]
+    SELECT now64(3) - 180000 + number / 1000 AS event_time, event_time, 'simulated', 'SIMBTC', 'delta', number, [1], [1]
     FROM numbers({rows})
     """,
 )
@@ -97,12 +99,14 @@ def fill(settings: Settings) -> None:
     """Produce everything and wait until the node has read it."""
     now_ms = int(time.time() * 1000)
     publish(settings, [*_books(now_ms), *_posts(now_ms), *_clicks(now_ms), *_broken(now_ms)])
-    produce(settings, simulate_accounts(seed=1, minutes=8), speed=0)
-    deadline = time.monotonic() + 90
-    while left := drain.unread(settings.kafka_brokers, timeout=5):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.2)
     with connect(settings) as client:
+        market = simulate_accounts(seed=1, minutes=8)
+        start_ms = now_ms - market.seconds * 1000
+        # a hundred thousand messages of one row each would take the broker longer than all the rest
+        client.insert_arrow("market_l2_landing", simulated.market_l2(market, start_ms))
+        client.insert_arrow("market_trades_landing", simulated.market_trades(market, start_ms))
+        client.insert_arrow("user_actions_landing", simulated.user_actions(market, start_ms))
+        wait_for(lambda: not drain.unread(settings.kafka_brokers, timeout=5), what="the end of the topics")
         client.command(_DELIVERIES)
         for statement in _HISTORY:
             client.command(statement.format(rows=OLD_ROWS))

@@ -16,10 +16,13 @@ from chctl.clickhouse import connect
 from chctl.dashboards.model import load_all
 from chctl.node.page import HEADERS, PATH
 from chctl.settings import PROJECT_DIR, Settings
-from tests.beacon_processes import wait_for
 from tests.browser.chromium import BINARY, Browser, Page, browser
+from tests.waiting import wait_for
 
-pytestmark = pytest.mark.skipif(not BINARY, reason="no Chromium: apt-get install chromium-headless-shell")
+pytestmark = [
+    pytest.mark.skipif(not BINARY, reason="no Chromium: apt-get install chromium-headless-shell"),
+    pytest.mark.timeout(300),  # the first test waits for the node to be filled
+]
 
 DASHBOARDS = load_all(PROJECT_DIR / "dashboards")
 PANELS = {one.uid: {panel.id: panel for panel in one.panels} for one in DASHBOARDS}
