@@ -30,17 +30,25 @@ class Page:
         self._stack = ExitStack()
         self._socket = self._stack.enter_context(connect(target["webSocketDebuggerUrl"]))
         self._numbers = itertools.count(1)
-        deadline = time.monotonic() + 15
-        while not self.run("document.readyState === 'complete' && location.href !== 'about:blank'"):
+        loaded = "document.readyState === 'complete' && location.href !== 'about:blank'"
+        deadline = time.monotonic() + 60
+        while not (self._has_a_document() and self.run(loaded)):
             assert time.monotonic() < deadline, f"{url} did not load"
             time.sleep(0.02)
+
+    def _has_a_document(self) -> bool:
+        """Whether scripts can run already: between two documents a tab has none for a moment."""
+        self._socket.send(json.dumps({"id": 0, "method": "Runtime.evaluate", "params": {"expression": "1"}}))
+        while (message := json.loads(self._socket.recv(timeout=60))).get("id") != 0:
+            pass
+        return "error" not in message
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """One DevTools command and its result."""
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
         while True:
-            message = json.loads(self._socket.recv(timeout=15))
+            message = json.loads(self._socket.recv(timeout=60))
             if message.get("id") == number:
                 assert "error" not in message, message
                 return message["result"]

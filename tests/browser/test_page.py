@@ -37,7 +37,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield opened
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(chromium: Browser, watched_node: Settings) -> Iterator[Page]:
     opened = chromium.open(f"{watched_node.clickhouse_url}{PATH}")
     opened.run("window.refused = []; addEventListener('securitypolicyviolation', (e) => refused.push(e.violatedDirective))")
