@@ -34,7 +34,13 @@ INCIDENTS = [
     Incident("burst", "SIMETH", 250, 10),
 ]
 #: Symbols of the simulated venue, and of the market of accounts.
-BOOKS = {("simulated", "SIMBTC"), ("simulated", "SIMETH"), ("simulated", "SIMSOL"), ("sim", "BTCUSDT"), ("sim", "ETHUSDT")}
+BOOKS = {
+    ("simulated", "SIMBTC"),
+    ("simulated", "SIMETH"),
+    ("simulated", "SIMSOL"),
+    ("sim", "BTCUSDT"),
+    ("sim", "ETHUSDT"),
+}
 #: Trades without a price, as a broken producer sends them.
 BROKEN_TRADES = 7
 
@@ -66,17 +72,22 @@ OLD_ROWS = 300_000
 _HISTORY = (
     """
     INSERT INTO trades (event_time, venue, symbol, trade_id, price, quantity, side, receive_time, ingest_time)
-    SELECT now64(3) - 180000 + number / 1000 AS event_time, 'simulated', 'SIMBTC', number, 60000, 0.1, 'BUY', event_time, event_time
+    SELECT
+        now64(3) - 180000 + number / 1000 AS event_time, 'simulated', 'SIMBTC', number, 60000, 0.1,
+        'BUY', event_time, event_time
     FROM numbers({rows})
     """,
     """
     INSERT INTO book_deltas (event_time, window_start, venue, symbol, update_type, last_seq, receive_time, ingest_time)
-    SELECT now64(3) - 180000 + number / 1000 AS event_time, event_time, 'simulated', 'SIMBTC', 'gap', number, event_time, event_time
+    SELECT
+        now64(3) - 180000 + number / 1000 AS event_time, event_time, 'simulated', 'SIMBTC', 'gap',
+        number, event_time, event_time
     FROM numbers({rows})
     """,
     """
     INSERT INTO book_topn (event_time, window_start, venue, symbol, update_type, last_seq, bid_ticks, bid_lots)
-    SELECT now64(3) - 180000 + number / 1000 AS event_time, event_time, 'simulated', 'SIMBTC', 'delta', number, [1], [1]
+    SELECT
+        now64(3) - 180000 + number / 1000 AS event_time, event_time, 'simulated', 'SIMBTC', 'delta', number, [1], [1]
     FROM numbers({rows})
     """,
 )

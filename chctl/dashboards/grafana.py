@@ -34,7 +34,9 @@ def dashboard(source: Dashboard, every: list[Dashboard]) -> dict[str, Any]:
     panels: list[dict[str, Any]] = []
     y = 0
     for row in source.rows:
-        panels.append(_placed({"type": "row", "title": row.title, "collapsed": False, "panels": []}, panels, 0, y, 24, 1))
+        panels.append(
+            _placed({"type": "row", "title": row.title, "collapsed": False, "panels": []}, panels, 0, y, 24, 1)
+        )
         y += 1
         x = tallest = 0
         for panel in row.panels:
@@ -62,7 +64,9 @@ def dashboard(source: Dashboard, every: list[Dashboard]) -> dict[str, Any]:
             if other.uid != source.uid
         ],
         "annotations": {"list": []},
-        "templating": {"list": [_variable(variable.name, variable.title, variable.sql) for variable in source.variables]},
+        "templating": {
+            "list": [_variable(variable.name, variable.title, variable.sql) for variable in source.variables]
+        },
         "panels": panels,
     }
 
@@ -130,7 +134,7 @@ def _field(panel: Panel) -> dict[str, Any]:
         }
     elif panel.kind == "tile":
         defaults["color"] = {"mode": "thresholds"}
-        defaults["noValue"] = "–"
+        defaults["noValue"] = "-"
         defaults.setdefault("thresholds", {"mode": "absolute", "steps": [{"color": "text", "value": None}]})
     return defaults
 
@@ -177,7 +181,7 @@ def _column(column: Column) -> dict[str, Any]:
     return properties
 
 
-def _tile(panel: Panel) -> dict[str, Any]:
+def _tile(_: Panel) -> dict[str, Any]:
     reduce = {"calcs": ["lastNotNull"], "fields": "", "values": False}
     return {
         "type": "stat",
@@ -185,7 +189,7 @@ def _tile(panel: Panel) -> dict[str, Any]:
     }
 
 
-def _series(panel: Panel) -> dict[str, Any]:
+def _series(_: Panel) -> dict[str, Any]:
     legend = {"displayMode": "list", "placement": "bottom", "showLegend": True}
     return {"type": "timeseries", "options": {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}}}
 
@@ -205,7 +209,7 @@ def _heatmap(panel: Panel) -> dict[str, Any]:
     }
 
 
-def _table(panel: Panel) -> dict[str, Any]:
+def _table(_: Panel) -> dict[str, Any]:
     return {"type": "table", "options": {"showHeader": True, "cellHeight": "sm"}}
 
 
@@ -213,8 +217,12 @@ def _ladder(panel: Panel) -> dict[str, Any]:
     """A table: bars for the totals, sides in their colours."""
     words = {"bid": {"color": "green", "index": 0}, "ask": {"color": "red", "index": 1}}
     overrides = [
-        _override("side", {"mappings": [{"type": "value", "options": words}], "custom.cellOptions": {"type": "color-text"}}),
-        _override("total", {"custom.cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}, "min": 0}),
+        _override(
+            "side", {"mappings": [{"type": "value", "options": words}], "custom.cellOptions": {"type": "color-text"}}
+        ),
+        _override(
+            "total", {"custom.cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}, "min": 0}
+        ),
     ]
     return _table(panel) | {"fieldConfig": {"defaults": {"unit": "none"}, "overrides": overrides}}
 

@@ -13,8 +13,8 @@ from chctl.dashboards.macros import MacroError, Moment, expand, parametrize, var
 
 #: What a figure is. The page formats each itself; Grafana's name for it stands in grafana.py.
 Unit = Literal[
-    "", "count", "price", "quantity", "amount", "bps", "ratio", "ms", "s", "bytes", "per_second", "score", "usd", "time",
-    "id", "severity", "state", "text",
+    "", "count", "price", "quantity", "amount", "bps", "ratio", "ms", "s", "bytes", "per_second", "score", "usd",
+    "time", "id", "severity", "state", "text",
 ]  # fmt: skip
 Kind = Literal["tile", "lines", "bars", "heatmap", "ladder", "table"]
 #: What a colour means: a series is named for its meaning, each face has its own shade.
@@ -138,7 +138,9 @@ def load(path: Path) -> Dashboard:
 def load_all(folder: Path) -> list[Dashboard]:
     """Every dashboard, in the order of the menu. Raises DashboardError for the first bad one."""
     found = {path.stem: load(path) for path in sorted(folder.glob("*.yaml"))}
-    return sorted(found.values(), key=lambda one: (one.uid not in ORDER, ORDER.index(one.uid) if one.uid in ORDER else 0))
+    return sorted(
+        found.values(), key=lambda one: (one.uid not in ORDER, ORDER.index(one.uid) if one.uid in ORDER else 0)
+    )
 
 
 def _problems(dashboard: Dashboard, path: Path) -> list[str]:

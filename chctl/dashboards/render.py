@@ -27,7 +27,7 @@ def page(dashboards: list[Dashboard]) -> list[dict[str, Any]]:
             for panel in row["panels"]:
                 panel["sql"] = parametrize(panel["sql"])
                 del panel["alert"], panel["may_be_empty"]
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def render(dashboards: list[Dashboard]) -> dict[str, str]:

@@ -32,8 +32,8 @@ CONTENT_TYPES = {
 
 #: What every file is sent with: scripts, styles and questions of this origin alone, in no frame of another page.
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
-    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -48,7 +48,7 @@ class _Files(StaticFiles):
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 kept = [(name, value) for name, value in message["headers"] if name != b"content-type"]
-                own = HEADERS | ({"Content-Type": kind} if message["status"] == 200 else {})
+                own = {**HEADERS, "Content-Type": str(kind)} if message["status"] == 200 else HEADERS
                 added = [(name.lower().encode(), value.encode()) for name, value in own.items()]
                 message = {**message, "headers": kept + added}
             await send(message)

@@ -1,11 +1,11 @@
-"""The node's own page in a real browser: every dashboard draws, wide and on a phone, dark and light; nothing is injected."""
+"""The node's own page in a real browser: every dashboard draws, on a desk and on a phone, dark and light."""
 
 from __future__ import annotations
 
 import base64
 import io
+import itertools
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import matplotlib.image
@@ -28,6 +28,7 @@ DASHBOARDS = load_all(PROJECT_DIR / "dashboards")
 PANELS = {one.uid: {panel.id: panel for panel in one.panels} for one in DASHBOARDS}
 DESKTOP, PHONE = (1400, 4000), (390, 8000)  # as high as it gets: a panel that is out of sight is not asked for
 BOOK = "var-venue=simulated&var-symbol=SIMBTC"
+VISITS = itertools.count()
 SETTLED = "[...document.querySelectorAll('.panel')].every((panel) => panel.dataset.rows)"
 
 
@@ -40,18 +41,22 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def page(chromium: Browser, watched_node: Settings) -> Iterator[Page]:
     opened = chromium.open(f"{watched_node.clickhouse_url}{PATH}")
-    opened.run("window.refused = []; addEventListener('securitypolicyviolation', (e) => refused.push(e.violatedDirective))")
+    opened.run(
+        "window.refused = []; addEventListener('securitypolicyviolation', (e) => refused.push(e.violatedDirective))"
+    )
     yield opened
     opened.close()
 
 
-def show(page: Page, uid: str, query: str = "from=now-1h", size: tuple[int, int] = DESKTOP, theme: str = "light") -> None:
+def show(
+    page: Page, uid: str, query: str = "from=now-1h", size: tuple[int, int] = DESKTOP, theme: str = "light"
+) -> None:
     """Go to a dashboard and wait for every panel's answer."""
     width, height = size
     page.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
     page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
-    page.run(f"document.querySelectorAll('.panel').forEach((panel) => delete panel.dataset.rows)")
-    page.run(f"location.hash = '#/d/{uid}?refresh=0&{query}'")
+    page.run("document.querySelectorAll('.panel').forEach((panel) => delete panel.dataset.rows)")
+    page.run(f"location.hash = '#/d/{uid}?refresh=0&{query}&visit={next(VISITS)}'")  # always another address
     title = next(one.title for one in DASHBOARDS if one.uid == uid)
     wait_for(lambda: page.run("document.getElementById('title').textContent") == title, what=title)
     wait_for(lambda: page.run(SETTLED), seconds=60, what=f"the answers of {uid}")
@@ -71,8 +76,12 @@ def test_every_panel_of_a_dashboard_draws(page: Page, uid: str, size: tuple[int,
     assert rows.keys() == PANELS[uid].keys()
     empty = {name for name, count in rows.items() if not count.isdigit() or int(count) == 0}
     assert {name for name in empty if not PANELS[uid][name].may_be_empty} <= {"ladder", "tape"}, rows  # of minutes ago
-    drawn = page.run("[...document.querySelectorAll('.chart canvas')].filter((c) => c.width > 100 && c.height > 60).length")
-    assert drawn == len([p for p in PANELS[uid].values() if p.kind in ("lines", "bars", "heatmap") and p.id not in empty])
+    drawn = page.run(
+        "[...document.querySelectorAll('.chart canvas')].filter((c) => c.width > 100 && c.height > 60).length"
+    )
+    assert drawn == len(
+        [p for p in PANELS[uid].values() if p.kind in ("lines", "bars", "heatmap") and p.id not in empty]
+    )
     assert page.run("document.documentElement.scrollWidth <= innerWidth"), "nothing is wider than the screen"
     assert page.run("refused") == []
     assert page.run("document.getElementById('trouble').hidden")
@@ -81,7 +90,7 @@ def test_every_panel_of_a_dashboard_draws(page: Page, uid: str, size: tuple[int,
 def test_it_is_dark_where_the_reader_wants_it_dark_and_light_else(page: Page) -> None:
     brightness = {}
     for theme in ("light", "dark"):
-        show(page, "liquidity", f"from=now-1h&{BOOK}", (1000, 700), theme)
+        show(page, "liquidity", f"from=now-1h&{BOOK}", DESKTOP, theme)
         brightness[theme] = float(picture(page).mean())
     assert brightness["light"] > 0.8
     assert brightness["dark"] < 0.3
@@ -101,7 +110,9 @@ def test_the_heat_map_has_cells_of_many_shades(page: Page) -> None:
 def test_a_variable_is_chosen_and_stands_in_the_address(page: Page) -> None:
     show(page, "liquidity", f"from=now-1h&{BOOK}")
     before = page.run("document.querySelector('#mid .figure').textContent")
-    page.run("(() => {const s = document.getElementById('var-symbol'); s.value = 'SIMETH'; s.dispatchEvent(new Event('change'))})()")
+    page.run(
+        "(() => {const s = document.getElementById('var-symbol'); s.value = 'SIMETH'; s.dispatchEvent(new Event('change'))})()"
+    )
     wait_for(lambda: page.run("document.querySelector('#mid .figure').textContent") != before, what="the other book")
     assert "var-symbol=SIMETH" in page.run("location.hash")
     assert "var-venue=simulated" in page.run("location.hash")
@@ -112,12 +123,16 @@ def test_a_link_of_an_alert_opens_what_it_is_about(page: Page, watched_node: Set
         account = client.query("SELECT max(user_id) FROM dash_alerts").result_rows[0][0]
     show(page, "orders", f"from=now-1h&var-entity=user%3A{account}%40sim%3ABTCUSDT")
     assert page.run("document.getElementById('var-account').value") == str(account)
-    assert page.run("[...document.querySelectorAll('#top_accounts tbody a')].map((a) => a.textContent)") == [str(account)]
+    assert page.run("[...document.querySelectorAll('#top_accounts tbody a')].map((a) => a.textContent)") == [
+        str(account)
+    ]
 
 
 def test_the_alerts_table_says_how_bad_in_words_and_sorts(page: Page) -> None:
     show(page, "alerts", "from=now-6h")
-    words = page.run("[...document.querySelectorAll('#open_alerts tbody tr td:first-child')].map((td) => td.textContent)")
+    words = page.run(
+        "[...document.querySelectorAll('#open_alerts tbody tr td:first-child')].map((td) => td.textContent)"
+    )
     assert set(words) <= {"critical", "warning", "info"}
     assert words == sorted(words, key=["critical", "warning", "info"].index)
     page.click("#rules thead th:nth-child(1) button")
@@ -130,7 +145,9 @@ def test_the_alerts_table_says_how_bad_in_words_and_sorts(page: Page) -> None:
 def test_what_stands_in_the_address_is_a_value_and_nothing_else(page: Page, hostile: str) -> None:
     page.run(f"location.hash = '#/d/orders?refresh=0&from=now-1h&var-account=' + encodeURIComponent({hostile!r})")
     wait_for(lambda: page.run("document.getElementById('title').textContent") == "Orders and surveillance", what="page")
-    wait_for(lambda: page.run("document.querySelector('#active_accounts .figure')?.textContent") == "0", what="no account")
+    wait_for(
+        lambda: page.run("document.querySelector('#active_accounts .figure')?.textContent") == "0", what="no account"
+    )
     assert page.run("document.querySelectorAll('main img').length") == 0
     assert page.run("document.querySelectorAll('.failed').length") == 0
 
@@ -140,7 +157,9 @@ def test_a_node_that_went_away_is_told(page: Page) -> None:
     page.call("Network.enable")
     page.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=-1, uploadThroughput=-1)
     page.click("#bar button")
-    wait_for(lambda: "does not answer" in page.run("document.getElementById('trouble').textContent"), what="the trouble")
+    wait_for(
+        lambda: "does not answer" in page.run("document.getElementById('trouble').textContent"), what="the trouble"
+    )
     page.call("Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=-1)
     page.click("#bar button")
     wait_for(lambda: page.run("document.getElementById('trouble').hidden"), what="the end of the trouble")

@@ -103,7 +103,9 @@ def test_only_the_migrator_changes_tables() -> None:
     for role in ("feeder", "grafana", "analyst", "auditor"):
         for table, privileges in _granted(f"chctl_role_{role}").items():
             verbs = {privilege.split("(")[0] for privilege in privileges}
-            assert verbs <= ({"SELECT", "INSERT"} if role == "feeder" else {"SELECT", "SHOW TABLES"}), f"{role} on {table}"
+            assert verbs <= ({"SELECT", "INSERT"} if role == "feeder" else {"SELECT", "SHOW TABLES"}), (
+                f"{role} on {table}"
+            )
 
 
 def test_the_servers_own_user_reads_what_dictionaries_read(objects: dict[str, tuple[str, str]]) -> None:

@@ -21,7 +21,9 @@ from chctl.settings import PROJECT_DIR
 
 DASHBOARDS = load_all(PROJECT_DIR / "dashboards")
 PROVISIONING = PROJECT_DIR / GRAFANA
-MODELS: dict[str, Any] = {one.uid: json.loads(render([one])[f"{GRAFANA}/dashboards/{one.uid}.json"]) for one in DASHBOARDS}
+MODELS: dict[str, Any] = {
+    one.uid: json.loads(render([one])[f"{GRAFANA}/dashboards/{one.uid}.json"]) for one in DASHBOARDS
+}
 
 
 def test_the_committed_files_are_what_the_sources_render_to() -> None:
@@ -104,7 +106,6 @@ def test_macros_mean_what_the_plugin_documents() -> None:
 def test_what_one_face_could_not_read_is_refused(sql: str) -> None:
     with pytest.raises(MacroError):
         expand(sql, Moment(0, 1, 1, {"venue": ""}))
-        parametrize(sql)
 
 
 @given(st.text())
@@ -146,10 +147,14 @@ def test_every_file_of_the_page_is_served_by_name_and_nothing_else() -> None:
 
 def test_the_page_asks_for_nothing_from_elsewhere() -> None:
     for path in (PROJECT_DIR / PAGE).glob("*.*"):
-        found = re.findall(r"""(?:https?:)?//[\w.]+\.\w+""", path.read_text()) if path.suffix in (".html", ".css") else []
+        found = (
+            re.findall(r"""(?:https?:)?//[\w.]+\.\w+""", path.read_text()) if path.suffix in (".html", ".css") else []
+        )
         assert found == [], path.name
     for path in (PROJECT_DIR / PAGE).glob("*.js"):
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\(|new Function", path.read_text())
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\(|new Function", path.read_text()
+        )
     html = (PROJECT_DIR / PAGE / "index.html").read_text()
     assert not re.search(r"\son\w+=|\sstyle=|<script>|<style", html), "the content security policy would refuse it"
 
@@ -174,6 +179,9 @@ def test_a_server_serves_the_same_files_with_the_same_headers() -> None:
             assert headers == page.HEADERS
             served[content.removeprefix("file:///chctl/")] = rule.findtext("handler/content_type")
     assert served == page.CONTENT_TYPES
-    assert ElementTree.parse(PROJECT_DIR / "deploy/clickhouse/config.d/page.xml").find("http_handlers/defaults") is not None
+    assert (
+        ElementTree.parse(PROJECT_DIR / "deploy/clickhouse/config.d/page.xml").find("http_handlers/defaults")
+        is not None
+    )
     compose = (PROJECT_DIR / "docker-compose.yml").read_text()
     assert f"./{PAGE}:/var/lib/clickhouse/user_files/chctl:ro" in compose
