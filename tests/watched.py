@@ -33,7 +33,6 @@ INCIDENTS = [
     Incident("spread_blown_out", "SIMSOL", 230, 8),
     Incident("burst", "SIMETH", 250, 10),
 ]
-#: Symbols of the simulated venue, and of the market of accounts.
 BOOKS = {
     ("simulated", "SIMBTC"),
     ("simulated", "SIMETH"),

@@ -62,8 +62,8 @@ class Panel(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """One panel. What its SQL gives, by kind:
 
     tile: one row, one number. lines, bars: `time`, then a number a series, or `series` (text) and one number.
-    heatmap: `time`, `price` (text that sorts as the number it holds), one number. ladder: `side` (bid, ask; best first),
-    `price`, `quantity`, `total`. table: any columns; those of `columns` in their words and units.
+    heatmap: `time`, `price` (text that sorts as the number it holds), one number. ladder: `side` (bid, ask; best
+    first), `price`, `quantity`, `total`. table: any columns; those of `columns` in their words and units.
     """
 
     id: str

@@ -101,7 +101,8 @@ def test_the_heat_map_has_cells_of_many_shades(page: Page) -> None:
     colours = page.run(
         "(() => { const c = document.querySelector('#depth_map canvas'); const d = c.getContext('2d')"
         ".getImageData(0, 0, c.width, c.height).data; const found = new Set();"
-        "for (let i = 0; i < d.length; i += 4) found.add(d[i + 3] && d[i + 2] > d[i] + 20 ? d.slice(i, i + 4).join() : '');"
+        "for (let i = 0; i < d.length; i += 4)"
+        " found.add(d[i + 3] && d[i + 2] > d[i] + 20 ? d.slice(i, i + 4).join() : '');"
         "return found.size })()"
     )
     assert colours > 20
@@ -111,7 +112,8 @@ def test_a_variable_is_chosen_and_stands_in_the_address(page: Page) -> None:
     show(page, "liquidity", f"from=now-1h&{BOOK}")
     before = page.run("document.querySelector('#mid .figure').textContent")
     page.run(
-        "(() => {const s = document.getElementById('var-symbol'); s.value = 'SIMETH'; s.dispatchEvent(new Event('change'))})()"
+        "(() => {const s = document.getElementById('var-symbol');"
+        " s.value = 'SIMETH'; s.dispatchEvent(new Event('change'))})()"
     )
     wait_for(lambda: page.run("document.querySelector('#mid .figure').textContent") != before, what="the other book")
     assert "var-symbol=SIMETH" in page.run("location.hash")
