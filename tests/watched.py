@@ -33,19 +33,13 @@ INCIDENTS = [
     Incident("spread_blown_out", "SIMSOL", 230, 8),
     Incident("burst", "SIMETH", 250, 10),
 ]
-BOOKS = {
-    ("simulated", "SIMBTC"),
-    ("simulated", "SIMETH"),
-    ("simulated", "SIMSOL"),
-    ("sim", "BTCUSDT"),
-    ("sim", "ETHUSDT"),
-}
 #: Trades without a price, as a broken producer sends them.
 BROKEN_TRADES = 7
 
 #: Attempts to tell somebody of each alert: accepted after half a second, some after a refusal, one channel never.
 _DELIVERIES = """
-INSERT INTO alert_deliveries (alert_id, status, channel, attempt, attempted_time, outcome, http_status, error, latency_ms)
+INSERT INTO alert_deliveries
+    (alert_id, status, channel, attempt, attempted_time, outcome, http_status, error, latency_ms)
 SELECT
     alert_id,
     status,
