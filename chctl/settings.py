@@ -85,6 +85,12 @@ class Settings(BaseSettings):
     )
     alerts_drain_s: float = Field(default=15.0, description="Seconds for attempts under way when the feeder stops.")
 
+    heartbeat_s: float = Field(default=60.0, ge=0, description="How often the alert path proves itself; 0: never.")
+    heartbeat_late_s: float = Field(default=180.0, gt=0, description="Silence after which the alert feeder pages.")
+    heartbeat_url: SecretStr = Field(
+        default=SecretStr(""), description="Check outside that is told of every heartbeat and pages without."
+    )
+
     # --- beacon gateway
     beacon_host: str = "127.0.0.1"
     beacon_port: int = Field(default=8089, description="The pages' /events and /beacon.js; 0 takes a free port.")

@@ -22,6 +22,7 @@ from prometheus_client import Gauge
 from chctl import clickhouse, logs
 from chctl.settings import Settings
 from feeders.alerting.accounts import Accounts
+from feeders.alerting.heartbeat import Heartbeat
 from feeders.alerting.lease import Lease
 from feeders.alerting.outbox import Recorder
 from feeders.alerting.routing import Routing
@@ -44,6 +45,16 @@ class Feeder:
         self._supervisor = Supervisor()
         self._lease: Lease | None = None
         self._node_away = False
+        self._leads = False
+        self._heart = Heartbeat(
+            s,
+            dict(channels),
+            routing,
+            self._recorder,
+            self.owner,
+            leading=lambda: self._leads,
+            alone=lambda: self._node_away,
+        )
 
     def may_send(self) -> bool:
         """Whether an attempt may start now.
@@ -56,6 +67,8 @@ class Feeder:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; then drains within CHCTL_ALERTS_DRAIN_S and gives the lease back."""
         self._recorder.start()
+        heart = asyncio.create_task(self._heart.run(stop), name="heartbeat")
+        heart.add_done_callback(lambda task: None if task.cancelled() or not task.exception() else stop.set())
         while not stop.is_set():
             held = await self._hold()
             self._supervisor.ready("delivers" if held else "stands by")
@@ -63,6 +76,7 @@ class Feeder:
             if held:
                 await self._term(stop)
             await _pause(stop, min(1.0, self._s.alerts_lease_s / 5))
+        await heart
         await self._recorder.close(5.0)
         if self._lease and not self._node_away:
             with contextlib.suppress(Error, OSError):
@@ -71,6 +85,7 @@ class Feeder:
     async def _term(self, stop: asyncio.Event) -> None:
         log.info("this feeder delivers", owner=self.owner)
         LEADING.set(1)
+        self._leads = True
         term = Term(
             self._s,
             self._channels,
@@ -80,6 +95,7 @@ class Feeder:
             self.may_send,
             self._accounts,
             self._supervisor.progress,
+            self._heart,
         )
         running = asyncio.create_task(term.run(), name="term")
         epoch = self._lease.epoch if self._lease else 0
@@ -93,6 +109,7 @@ class Feeder:
                     break
         finally:
             LEADING.set(0)
+            self._leads = False
             if stop.is_set():
                 self._supervisor.stopping()
             running.cancel()

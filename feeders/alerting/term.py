@@ -17,6 +17,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from chctl import clickhouse, kafka
 from chctl.settings import Settings
 from chctl.tracing import alert_context, tracer
+from feeders.alerting import heartbeat
 from feeders.alerting.accounts import Accounts
 from feeders.alerting.dispatch import Lane, Policy, rows
 from feeders.alerting.model import Alert, Attempt, Page, Result, RuleInfo
@@ -64,7 +65,9 @@ class Term:
         may_send: Callable[[], bool],
         accounts: Accounts | None = None,
         on_progress: Callable[[], None] = lambda: None,
+        heart: heartbeat.Heartbeat | None = None,
     ) -> None:
+        self._heart = heart
         self._s, self._routing, self._recorder, self._owner, self._accounts = s, routing, recorder, owner, accounts
         self._channels, self._on_progress = channels, on_progress
         self._lanes = {
@@ -124,7 +127,13 @@ class Term:
         oldest = int((time.time() - self._s.alerts_lookback_s) * 1000)
         alerts = {alert.key: alert for alert in [*(a for batch in batches for a in batch.alerts), *found]}
         fresh = sorted(
-            (alert for alert in alerts.values() if alert.key not in self._seen and alert.raised_time > oldest),
+            (
+                alert
+                for alert in alerts.values()
+                if alert.key not in self._seen
+                and alert.raised_time > oldest
+                and not (self._heart and self._heart.paged(alert))
+            ),
             key=lambda alert: alert.order,
         )
         tasks = await self._take_on(fresh)
@@ -154,7 +163,10 @@ class Term:
             self._seen[alert.key] = alert.raised_time
             alert = self._as_owned(alert)
             _trace(alert)
-            if alert.status == "resolved" and (alert.alert_id, "firing") in self._seen:
+            if self._heart and alert.rule == heartbeat.RULE:
+                self._heart.hear()
+                destinations, reason = [heartbeat.DESTINATION], ""
+            elif alert.status == "resolved" and (alert.alert_id, "firing") in self._seen:
                 # Whoever was told that it fires is told that it ended, silence or not; nobody else is.
                 told = self._told.pop(alert.alert_id, set())
                 destinations = [Destination(channels=tuple(sorted(told)), path="")] if told else []

@@ -8,11 +8,13 @@ import os
 from pathlib import Path
 
 from chctl.settings import Settings
+from feeders.alerting import heartbeat
 from feeders.alerting.dispatch import Policy
 from feeders.alerting.egress import Egress
 from feeders.alerting.render import Renderer
 from feeders.alerting.routing import ChannelSpec, Group, RouteSpec, Routing
 from feeders.channels import Channel
+from feeders.channels.check import Check
 from feeders.channels.webhook import Webhook
 
 
@@ -39,9 +41,12 @@ def networks(text: str) -> list[str]:
 
 
 def build(s: Settings, routing: Routing) -> dict[str, tuple[Channel, Policy]]:
-    """Every channel of a routing file with its policy. Raises SecretError."""
+    """Every channel of a routing file with its policy, and the one of the heartbeat. Raises SecretError."""
     renderer = Renderer(s.project_dir / "templates" / "alerts", s.dashboard_url)
-    return {name: (_channel(s, name, spec, renderer), _policy(spec)) for name, spec in routing.channels.items()}
+    channels = {name: (_channel(s, name, spec, renderer), _policy(spec)) for name, spec in routing.channels.items()}
+    egress = Egress(allowed=networks(s.webhook_allow_private), timeout=s.webhook_timeout_s)
+    check = Check(heartbeat.CHANNEL, s.heartbeat_url.get_secret_value(), egress)
+    return channels | {heartbeat.CHANNEL: (check, Policy(give_up_after=s.heartbeat_s))}
 
 
 def single(url: str) -> Routing:

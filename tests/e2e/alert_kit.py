@@ -133,6 +133,7 @@ def start_feeder(s: Settings, *arguments: str, **environment: str) -> Feeder:
         "CHCTL_ALERTS_TOPIC": s.alerts_topic,
         "CHCTL_WEBHOOK_ALLOW_PRIVATE": "127.0.0.1/32",
         "CHCTL_WEBHOOK_SECRET": SECRET,
+        "CHCTL_HEARTBEAT_S": "0",  # test_heartbeat.py has its own
         "CHCTL_ALERTS_LEASE_S": "3",
         "CHCTL_ALERTS_REVIEW_S": "0.3",
         "CHCTL_ALERTS_SWEEP_S": "0.2",

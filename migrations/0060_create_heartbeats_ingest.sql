@@ -1,0 +1,53 @@
+-- How topic heartbeats enters the node: One row a minute from the feeder that delivers alerts. The node makes an alert of it, which comes back to that feeder the whole way: whoever misses it knows that an alert would have been lost.
+-- Generated from contracts/heartbeats.yaml by `chctl contracts render`: change the contract, not this file.
+
+-- kafka_heartbeats: grain: one line of a message, unparsed. Read by heartbeats_parsed_mv alone.
+-- One raw column, so that a bad row in a packed message rejects only itself and nothing can throw.
+CREATE TABLE IF NOT EXISTS kafka_heartbeats
+(
+    raw String COMMENT 'One row of JSON'
+)
+ENGINE = Kafka(chctl_kafka)
+SETTINGS
+    kafka_topic_list = 'heartbeats',
+    kafka_group_name = 'chctl.clickhouse.heartbeats',
+    kafka_format = 'LineAsString',
+    kafka_handle_error_mode = 'stream',
+    kafka_num_consumers = 1,
+    kafka_max_block_size = 65536,
+    kafka_poll_max_batch_size = 65536,
+    kafka_flush_interval_ms = 100,
+    kafka_poll_timeout_ms = 50,
+    kafka_consumer_reschedule_ms = 10;
+
+-- heartbeats_parsed: grain: one line, read as the contract's fields, NULL where one is absent or of a wrong type; stores
+-- nothing. Read by heartbeats_landing_mv alone. A table between the two because ClickHouse analyses a view for every
+-- block, in a time that grows with the square of a query's nesting: in one view this takes up to ten times as long.
+CREATE TABLE IF NOT EXISTS heartbeats_parsed
+(
+    in_sender Nullable(String),
+    in_sent_time Nullable(Int64),
+    raw String,
+    plain Bool COMMENT 'Every name in the row was read as a field, and nothing was coerced',
+    odd String COMMENT 'raw of the rows that are not plain, the only ones that are looked at more closely',
+    topic String,
+    partition UInt64,
+    offset UInt64,
+    kafka_time DateTime64(3, 'UTC')
+)
+ENGINE = Null;
+
+-- heartbeats_landing: grain: one row of the topic, typed, valid or not; stores nothing.
+-- Read by the views that fill the topic's tables (WHERE reject_reason = '') and by rejected_heartbeats_mv (!= '').
+CREATE TABLE IF NOT EXISTS heartbeats_landing
+(
+    sender String COMMENT 'Host, process and start of the feeder.',
+    sent_time DateTime64(3, 'UTC') COMMENT 'Clock of the sender.',
+    raw String COMMENT 'The row as it came',
+    reject_reason String COMMENT 'First breach of the contract, empty for a valid row',
+    topic String COMMENT 'Where the row came from',
+    partition UInt64 COMMENT 'Its partition',
+    offset UInt64 COMMENT 'Offset of its message, which may hold many rows',
+    kafka_time DateTime64(3, 'UTC') COMMENT 'Timestamp of its message'
+)
+ENGINE = Null;

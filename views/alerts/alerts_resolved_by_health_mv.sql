@@ -1,0 +1,27 @@
+-- Ends alerts of the rule health: no failing look for resolve_s. By the clock, since a node in trouble may hear no market.
+-- Grain: one row an alert that has ended. Parameter: resolve_s of health.
+CREATE MATERIALIZED VIEW IF NOT EXISTS alerts_resolved_by_health_mv
+REFRESH EVERY 1 MINUTE APPEND TO alerts AS
+SELECT
+    alert_id,
+    'health' AS rule,
+    severity,
+    'resolved' AS status,
+    entity,
+    '' AS venue,
+    '' AS symbol,
+    toUInt64(0) AS user_id,
+    started_time,
+    now64(3, 'UTC') AS event_time,
+    now64(3, 'UTC') AS raised_time,
+    value,
+    baseline,
+    threshold,
+    concat(entity, ': well again for ', toString(toUInt32(dictGet('alert_thresholds', 'value', ('health', '*', 'resolve_s')))), ' s') AS summary,
+    evidence
+FROM alerts_open
+WHERE (rule = 'health') AND (entity NOT IN (
+    SELECT entity
+    FROM alert_signals
+    WHERE (rule = 'health') AND (second > (now() - dictGet('alert_thresholds', 'value', ('health', '*', 'resolve_s'))))
+));
