@@ -1102,6 +1102,75 @@ def simulate(
 
 
 @app.command()
+def doctor(
+    everything: Annotated[bool, typer.Option("--all", help="Show each thing that is well, too.")] = False,
+    prometheus: Annotated[
+        bool, typer.Option(help="Prometheus' text format, for node_exporter's textfile folder.")
+    ] = False,
+    every: Annotated[float, typer.Option(help="Go on, looking every so many seconds; 0: once.")] = 0,
+    json: Json = False,
+) -> None:
+    """Look at node, clock, schema, broker, topics, consumers and disk; say what is not well, and what to do about it.
+
+    Exit code 0: all well, 2: something should be looked at, 1: something fails. The node's own share of it is the view
+    dash_health. With --every it stays, logs what changes, and serves metrics on CHCTL_METRICS_PORT (and by OTLP):
+
+        CHCTL_METRICS_PORT=9464 chctl doctor --every 30
+    """
+    from chctl import answers, logs
+    from chctl import doctor as d
+    from chctl.settings import settings
+
+    if every:
+        logs.configure(settings(), "chctl-doctor")
+        d.watch(settings(), every)
+        return
+    checks = d.examine(settings())
+    if json:
+        answers.show(d.as_dicts(checks), json=True)
+    elif prometheus:
+        typer.echo(d.prometheus(checks), nl=False)
+    else:
+        colours = {"FAIL": "red", "WARN": "yellow"}
+        for line in d.lines(checks, everything=everything):
+            typer.secho(line, fg=colours.get(line[:4]))
+    raise typer.Exit(d.exit_code(checks))
+
+
+@app.command()
+def sizing(
+    l2_per_sec: Annotated[float, typer.Option(min=0, help="Rows of market_l2: at most 10 a second and book.")] = 200,
+    trades_per_sec: Annotated[float, typer.Option(min=0, help="Rows of market_trades, the mean of a day.")] = 300,
+    orders_per_sec: Annotated[float, typer.Option(min=0, help="Rows of user_actions, the mean of a day.")] = 500,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="How long rows are kept.")] = 30,
+    json: Json = False,
+) -> None:
+    """Say how large a machine has to be for these streams, beside the specification's one node.
+
+    From what a row was measured to cost (deploy/sizing.yaml; measure on your own machine with
+    `python bench/sizing.py --write`). Rates are means; the machine is sized for three times as much.
+    """
+    from chctl import answers
+    from chctl import sizing as z
+    from chctl.contracts import ContractError
+    from chctl.settings import settings
+
+    rates = {"market_l2": l2_per_sec, "market_trades": trades_per_sec, "user_actions": orders_per_sec}
+    try:
+        found = z.answer(settings().project_dir, rates, days)
+    except (z.SizingError, ContractError) as error:
+        raise _fail(error) from None
+    if json:
+        answers.show([found.as_dict()], json=True)
+        return
+    answers.show(z.streams(found), json=False)
+    typer.echo("")
+    answers.show(z.beside(found), json=False)
+    for line in z.advice(found):
+        typer.echo(line)
+
+
+@app.command()
 def init(
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path(".env"),
     host: Annotated[list[str] | None, typer.Option(help="Another name or address of this server.")] = None,

@@ -102,14 +102,19 @@ def watched_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]
 # --- Apache Kafka -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
-def apache_kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
-    """One Apache Kafka for the whole run, started by the first test that asks for it."""
+def required_kafka() -> None:
+    """Skip, or in CI fail, where Apache Kafka cannot run."""
     if lacking := kafka_server.missing():
         reason = f"Apache Kafka needs {lacking}"
         if os.environ.get("CI") == "true":
             pytest.fail(f"{reason}: required in CI")
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def apache_kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """One Apache Kafka for the whole run, started by the first test that asks for it."""
+    required_kafka()
     server = ApacheKafka(tmp_path_factory.mktemp("kafka"))
     try:
         yield server

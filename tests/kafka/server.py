@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -42,13 +43,54 @@ def classpath() -> str:
     return kept.read_text()
 
 
-class ApacheKafka:
-    """One broker with its log in `directory`; ports are chosen once, so that a restart is found again."""
+@dataclass(frozen=True)
+class Login:
+    """What a client must know: user, password, and the authority (PEM file) that signed the broker's certificate."""
 
-    def __init__(self, directory: Path) -> None:
+    user: str
+    password: str
+    ca: Path
+    certificate: str
+    key: str
+
+    def client(self) -> dict[str, str]:
+        """librdkafka's settings."""
+        return {
+            "security.protocol": "SASL_SSL",
+            "ssl.ca.location": str(self.ca),
+            "sasl.mechanism": "SCRAM-SHA-256",
+            "sasl.username": self.user,
+            "sasl.password": self.password,
+        }
+
+    def properties(self, port: int, internal: int, controller: int) -> dict[str, str]:
+        """The broker's: one listener for clients, and a plain one that only it uses."""
+        listeners = f"SASL_SSL://127.0.0.1:{port},INTERNAL://127.0.0.1:{internal}"
+        return {
+            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": listeners,
+            "listener.security.protocol.map": "SASL_SSL:SASL_SSL,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "inter.broker.listener.name": "INTERNAL",
+            "sasl.enabled.mechanisms": "SCRAM-SHA-256",
+            "listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config": (
+                "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+            ),
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.certificate.chain": self.certificate.strip().replace("\n", "\\n"),
+            "ssl.keystore.key": self.key.strip().replace("\n", "\\n"),
+        }
+
+
+class ApacheKafka:
+    """One broker with its log in `directory`; ports are chosen once, so that a restart is found again.
+
+    `login`: clients must speak TLS and log in by SCRAM-SHA-256.
+    """
+
+    def __init__(self, directory: Path, login: Login | None = None) -> None:
         self._directory, self._classpath = directory, classpath()
         self._process: subprocess.Popen[bytes] | None = None
-        port, controller = _free_ports(2)
+        port, controller, internal = _free_ports(3)
         self.brokers = f"127.0.0.1:{port}"
         properties = {
             "process.roles": "broker,controller",
@@ -66,6 +108,12 @@ class ApacheKafka:
             "transaction.state.log.replication.factor": "1",
             "transaction.state.log.min.isr": "1",
         }
+        self._client: dict[str, str] = {"bootstrap.servers": self.brokers}
+        users: tuple[str, ...] = ()
+        if login:
+            properties |= login.properties(port, internal, controller)
+            self._client |= login.client()
+            users = ("--add-scram", f"SCRAM-SHA-256=[name={login.user},password={login.password}]")
         directory.mkdir(parents=True, exist_ok=True)
         self._properties = directory / "server.properties"
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
@@ -75,7 +123,8 @@ class ApacheKafka:
             "log4j.appender.out.layout.ConversionPattern=%d %p %c %m%n\n"
         )
         cluster_id = hashlib.sha256(uuid.uuid4().bytes).hexdigest()[:22]
-        self._java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties)).wait(60)
+        arguments = ("format", "-t", cluster_id, "-c", str(self._properties), *users)
+        self._java("kafka.tools.StorageTool", *arguments).wait(60)
 
     def _java(self, main: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = ["java", *JVM, f"-Dlog4j.configuration=file:{self._directory / 'log4j.properties'}"]
@@ -96,7 +145,7 @@ class ApacheKafka:
         """Start on the log as it is and wait until it answers. Raises RuntimeError with the end of its log."""
         self._process = self._java("kafka.Kafka", str(self._properties))
         deadline = time.monotonic() + timeout
-        client = AdminClient({"bootstrap.servers": self.brokers, "log_level": 0, "reconnect.backoff.max.ms": 100})
+        client = AdminClient(self._client | {"log_level": 0, "reconnect.backoff.max.ms": 100})
         while True:
             try:
                 if client.list_topics(timeout=0.5).brokers:

@@ -31,7 +31,7 @@ LEFT JOIN
         sumOrNull(if(rdkafka_stat = '', NULL, arraySum(topic -> arraySum(partition -> greatest(JSONExtractInt(partition.2, 'consumer_lag'), 0), JSONExtractKeysAndValuesRaw(topic.2, 'partitions')), JSONExtractKeysAndValuesRaw(rdkafka_stat, 'topics')))) AS lag,
         sum(num_messages_read) AS messages_read,
         sum(arrayCount(x -> (x > (now() - 300)), `exceptions.time`)) AS recent_errors,
-        argMax(if(notEmpty(`exceptions.time`) AND ((`exceptions.time`[-1]) > (now() - 900)), splitByString(', Stack trace', `exceptions.text`[-1])[1], ''), last_poll_time) AS last_error
+        argMax(if(notEmpty(`exceptions.time`) AND ((`exceptions.time`[-1]) > (now() - 900)), splitByString(', Stack trace', `exceptions.text`[-1])[1], ''), arrayMax(arrayConcat([toDateTime(0)], `exceptions.time`))) AS last_error
     FROM system.kafka_consumers
     WHERE database = currentDatabase()
     GROUP BY table

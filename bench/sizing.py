@@ -1,0 +1,144 @@
+"""What a row of each busy topic costs the node: bytes stored, over all tables behind it, and CPU of the whole chain.
+
+The rows of the Binance recording (as the normalizer makes them) and of the simulated venue go through every view:
+parsing, tables, rollups, rules, and the merges meanwhile. CPU is the engine's own time; a block is what the Kafka
+engine hands on ten times a second, so the cost of a block of one row counts apart. With --write the figures are kept in
+deploy/sizing.yaml, which `chctl sizing` reads.
+
+    python bench/sizing.py [--write] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import datetime as dt
+import json
+import os
+import platform
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from chctl.settings import PROJECT_DIR
+from chctl.simulate.produce import messages
+from chctl.simulate.venue import simulate
+from feeders.normalizer import normalize
+from feeders.replay import recording
+from feeders.sources import venue
+from tests.sql.pipeline import Pipeline
+
+CAPTURES = Path(os.environ.get("CHCTL_CAPTURES", Path(__file__).parents[2] / "shared" / "data"))
+RECORDING = CAPTURES / "binance" / "spot_btcusdt_20240808.jsonl.gz"
+TICK = os.sysconf("SC_CLK_TCK")
+BATCH = 2000
+#: Rows of each topic that are measured at most.
+ROWS = 12_000
+#: Rows that feeders pack into one message at most, for the broker's compression.
+PACK = 200
+
+
+def given() -> dict[str, list[str]]:
+    """JSON rows by topic, the recording where there is one."""
+    lines: dict[str, list[str]] = collections.defaultdict(list)
+    if RECORDING.exists():
+        events = list(recording(RECORDING, "BTCUSDT"))
+        for row in normalize(iter(events), venue("binance")):
+            lines[row.topic].append(row.value.decode())
+    else:
+        print(f"no {RECORDING}: market rows are simulated ones", file=sys.stderr)
+    market = simulate(1, 8)
+    for _, topic, _, value in messages(market, int(time.time() * 1000) - market.seconds * 1000):
+        if topic == "user_actions" or not RECORDING.exists():
+            lines[topic] += value.decode().splitlines()
+    return {topic: rows[:ROWS] for topic, rows in lines.items()}
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of the engine's process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def stored_bytes(pipeline: Pipeline) -> dict[str, int]:
+    """Bytes of every table that has grown, each merged into one part a partition."""
+    tables = pipeline.engine.rows(
+        "SELECT name FROM system.tables WHERE database = 'chctl' AND engine LIKE '%MergeTree' AND total_rows > 0"
+    )
+    for table in tables:
+        pipeline.engine.query(f"OPTIMIZE TABLE {table['name']} FINAL")
+    rows = pipeline.engine.rows(
+        "SELECT table, sum(bytes_on_disk) AS bytes FROM system.parts WHERE database = 'chctl' AND active GROUP BY table"
+    )
+    return {row["table"]: int(row["bytes"]) for row in rows}
+
+
+def block_cost(pipeline: Pipeline, topic: str, line: str, repeats: int = 8) -> float:
+    """CPU seconds of a block of one row."""
+    before = cpu_seconds(pipeline.engine.pid)
+    for _ in range(repeats):
+        pipeline.produce(topic, [line])
+    return (cpu_seconds(pipeline.engine.pid) - before) / repeats
+
+
+def measure(topic: str, lines: list[str]) -> dict[str, Any]:
+    """The figures of one topic, on an engine of its own."""
+    pipeline = Pipeline()
+    try:
+        block = block_cost(pipeline, topic, lines[0])
+        base = stored_bytes(pipeline)
+        before = cpu_seconds(pipeline.engine.pid)
+        for at in range(0, len(lines), BATCH):
+            pipeline.produce(topic, lines[at : at + BATCH])
+        spent = cpu_seconds(pipeline.engine.pid) - before
+        blocks = -(-len(lines) // BATCH)
+        grown = {table: size - base.get(table, 0) for table, size in stored_bytes(pipeline).items()}
+    finally:
+        pipeline.close()
+    packs = ["\n".join(lines[at : at + PACK]).encode() for at in range(0, len(lines), PACK)]
+    packed = sum(len(pa.compress(pack, codec="lz4", asbytes=True)) for pack in packs)
+    tables = {table: round(size / len(lines), 2) for table, size in sorted(grown.items()) if size / len(lines) > 0.05}
+    return {
+        "rows": len(lines),
+        "disk_bytes_per_row": round(sum(tables.values()), 1),
+        "broker_bytes_per_row": round(packed / len(lines), 1),
+        "wire_bytes_per_row": round(sum(map(len, lines)) / len(lines), 1),
+        "cpu_us_per_row": round(max(0.0, spent - blocks * block) / len(lines) * 1e6, 2),
+        "cpu_ms_per_block": round(block * 1e3, 1),
+        "tables": tables,
+    }
+
+
+def machine() -> str:
+    """The class of this machine, in words."""
+    model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} cores ({model[1] if model else platform.machine()}), {memory:.0f} GiB"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    lines = given()
+    figures = {
+        "measured": dt.datetime.now(dt.UTC).date().isoformat(),
+        "machine": machine(),
+        "topics": {topic: measure(topic, lines[topic]) for topic in ("market_l2", "market_trades", "user_actions")},
+    }
+    if options.write:
+        header = "# What a row costs the node: written by `python bench/sizing.py --write`, read by `chctl sizing`.\n"
+        text = yaml.safe_dump(figures, sort_keys=False)
+        (PROJECT_DIR / "deploy" / "sizing.yaml").write_text(header + text)
+    print(json.dumps(figures) if options.json else yaml.safe_dump(figures, sort_keys=False))
+
+
+if __name__ == "__main__":
+    main()

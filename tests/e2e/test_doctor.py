@@ -1,0 +1,203 @@
+"""`chctl doctor`: says that a watched system is well, and names what is broken in it when it is."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from clickhouse_connect.driver.client import Client
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+from prometheus_client.parser import text_string_to_metric_families
+from typer.testing import CliRunner
+
+from chctl import doctor, lag, migrate, topics
+from chctl.answers import select
+from chctl.clickhouse import connect
+from chctl.contracts import load_all
+from chctl.doctor import Check
+from chctl.node import broker
+from chctl.node.run import start_process
+from chctl.settings import PROJECT_DIR, Settings
+from cli import app
+from tests.e2e import alert_kit
+from tests.kafka.server import ApacheKafka
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A node of this module's own with everything applied, whose Kafka tables have begun to read."""
+    folder = tmp_path_factory.mktemp("doctor")
+    process = start_process(folder)
+    s = process.settings()
+    try:
+        topics.apply(s, topics.read(s, load_all(PROJECT_DIR / "contracts")))
+        migrate.migrate(s)
+        wait_for(lambda: not [one for one in look(s, "consumer") if one.status != "ok"])
+        yield s
+    finally:
+        process.kill()
+        broker.stop(folder)
+
+
+def look(s: Settings, check: str = "", subject: str = "") -> list[Check]:
+    return [one for one in doctor.examine(s) if check in ("", one.check) and subject in ("", one.subject)]
+
+
+def wait_for(what: Callable[[], Any]) -> Any:
+    """The first true answer; a look at everything costs a good part of a second."""
+    return alert_kit.wait_for(what, 60, every=0.5)
+
+
+def the(s: Settings, check: str, subject: str) -> Check:
+    (found,) = look(s, check, subject)
+    return found
+
+
+def test_a_system_that_is_well_has_nothing_failing(system: Settings) -> None:
+    checks = doctor.examine(system)
+    assert [one for one in checks if one.status == "fail"] == []
+    kinds = {one.check for one in checks}
+    assert kinds >= {"node", "version", "clock", "schema", "broker", "topic", "lag", "consumer", "refresh"}
+    assert kinds >= {"dictionary", "parts", "ttl", "disk_free", "disk_days", "heartbeat"}
+    assert {one.subject for one in checks if one.check == "topic"} == {
+        contract.topic for contract in load_all(PROJECT_DIR / "contracts")
+    }
+    # the one thing to look at: no alert feeder runs here
+    assert {one.check for one in checks if one.status == "warn"} == {"heartbeat"}
+    assert doctor.exit_code(checks) == 2
+
+
+def test_the_command_tells_people_programs_and_prometheus_the_same(
+    system: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chctl.settings.settings", lambda: system)
+    said = CliRunner().invoke(app, ["doctor"])
+    assert said.exit_code == 2
+    assert said.stdout.startswith("WARN  heartbeat  alert_path: no heartbeat yet")
+    rows = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)
+    metrics = CliRunner().invoke(app, ["doctor", "--prometheus"]).stdout
+    families = {family.name: family for family in text_string_to_metric_families(metrics)}
+    told = {(s.labels["check"], s.labels["subject"]): s.value for s in families["chctl_health"].samples}
+    assert told == {(row["check"], row["subject"]): doctor.ORDER[row["status"]] for row in rows}
+
+
+def test_no_node_and_no_broker_are_two_failures_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = Settings().model_copy(update={"clickhouse_url": "http://127.0.0.1:1", "kafka_brokers": "127.0.0.1:1"})
+    monkeypatch.setattr(topics, "TIMEOUT_SECONDS", 1.0)
+    checks = doctor.examine(nowhere)
+    assert [(one.check, one.status) for one in checks] == [("broker", "fail"), ("node", "fail")]
+    assert all(one.todo for one in checks)
+    assert doctor.exit_code(checks) == 1
+
+
+def test_a_topic_that_is_missing_and_one_that_differs(system: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    contracts = load_all(PROJECT_DIR / "contracts")
+    changed = [
+        msgspec.structs.replace(c, topic="never_made")
+        if c.topic == "social_raw"
+        else msgspec.structs.replace(c, partitions=c.partitions + 1)
+        if c.topic == "market_l2"
+        else c
+        for c in contracts
+    ]
+    monkeypatch.setattr(doctor, "load_all", lambda _: changed)
+    topics_found = {one.subject: one for one in look(system, "topic")}
+    assert topics_found["never_made"].status == "fail"
+    assert topics_found["market_l2"].status == "warn"
+    assert topics_found["market_trades"].status == "ok"
+
+
+def test_rows_that_are_refused_are_counted_against_those_that_are_stored(system: Settings) -> None:
+    producer = Producer({"bootstrap.servers": system.kafka_brokers})
+    for number in range(20):
+        producer.produce("frontend_events", f'{{"never": "valid {number}"}}'.encode())
+    assert producer.flush(10) == 0
+    found = wait_for(lambda: [one for one in look(system, "rejects") if one.value == 1.0])[0]
+    assert (found.subject, found.status) == ("frontend_events", "fail")
+    assert "20 of 20 rows" in found.says
+
+
+def test_a_view_that_throws_is_a_failing_consumer_with_the_reason_and_a_lag(system: Settings) -> None:
+    with connect(system) as client:
+        client.command(
+            "CREATE MATERIALIZED VIEW broken_mv TO rejected_events AS "
+            "SELECT topic, throwIf(1, 'broken on purpose') = 0 AS partition, sender AS raw FROM heartbeats_landing"
+        )
+        try:
+            producer = Producer({"bootstrap.servers": system.kafka_brokers})
+            for sender in ("first", "second"):  # apart: the embedded broker tells of a batch when the next one comes
+                row = {"sender": sender, "sent_time": int(time.time() * 1000)}
+                producer.produce("heartbeats", msgspec.json.encode(row))
+                assert producer.flush(10) == 0
+            group = "chctl.clickhouse.heartbeats"
+            behind = wait_for(lambda: [one for one in look(system, "lag", group) if "messages behind" in one.says])[0]
+            assert behind.status in ("ok", "warn")  # for as long as it is young
+            failing = wait_for(
+                lambda: [one for one in look(system, "consumer", "kafka_heartbeats") if one.status == "fail"]
+            )[0]
+            assert "broken on purpose" in failing.says
+        finally:
+            client.command("DROP TABLE broken_mv")
+        wait_for(lambda: "has read everything" in the(system, "lag", group).says)
+
+
+@pytest.mark.parametrize(
+    ("clock", "status", "says"),
+    [(100.05, "ok", "within"), (103.0, "warn", "2.9 s ahead of ours"), (80.0, "fail", "19.9 s behind ours")],
+)
+def test_the_clock_of_the_node_beside_ours(clock: float, status: str, says: str) -> None:
+    found = doctor.skew(clock, sent=99.9, back=100.1)
+    assert (found.status, says in found.says) == (status, True), found
+
+
+@pytest.mark.kafka
+def test_seconds_of_lag_are_the_age_of_the_oldest_unread_message(apache_kafka: ApacheKafka) -> None:
+    name = f"lagging_{uuid.uuid4().hex[:8]}"
+    s = Settings().model_copy(update={"kafka_brokers": apache_kafka.brokers})
+    admin = AdminClient({"bootstrap.servers": s.kafka_brokers})
+    admin.create_topics([NewTopic(name, 2, 1)])[name].result(20)
+    producer = Producer({"bootstrap.servers": s.kafka_brokers})
+    now = int(time.time() * 1000)
+    for age, partition in ((500, 0), (40, 0), (90, 1)):
+        producer.produce(name, b"x", partition=partition, timestamp=now - age * 1000)
+    assert producer.flush(10) == 0
+    assert lag.read(s, [("chctl.nobody", name)]) == [lag.Lag("chctl.nobody", name, 3, None)]
+    read = ConsumerGroupTopicPartitions("chctl.slow", [TopicPartition(name, 0, 1)])
+    admin.alter_consumer_group_offsets([read])["chctl.slow"].result(10)
+    (found,) = lag.read(s, [("chctl.slow", name)])
+    assert found.messages == 2
+    assert found.seconds == pytest.approx(90, abs=30)
+
+
+def test_what_the_node_calls_a_failure_becomes_an_alert_and_ends(system: Settings) -> None:
+    """The refreshed views of the rule health, sooner than their clocks say."""
+    with connect(system) as client:
+        _set(client, disk_free_share=2, persist_signals=1)
+        wait_for(lambda: the(system, "disk_free", "default").status == "fail")
+        _refresh(client, "alert_health_mv")
+        opened = "SELECT entity, severity FROM alerts_open WHERE rule = 'health' AND entity = 'disk_free:default'"
+        wait_for(lambda: select(client, opened) == [{"entity": "disk_free:default", "severity": "critical"}])
+        _set(client, disk_free_share=0.0001, resolve_s=1)
+        wait_for(lambda: the(system, "disk_free", "default").status == "ok")
+
+        def ended() -> bool:
+            _refresh(client, "alerts_resolved_by_health_mv")
+            return select(client, opened) == []
+
+        wait_for(ended)
+
+
+def _set(client: Client, **values: float) -> None:
+    rows = [["health", "*", name, value, "test"] for name, value in values.items()]
+    client.insert("alert_rules", rows, column_names=["rule", "scope", "parameter", "value", "note"])
+
+
+def _refresh(client: Client, view: str) -> None:
+    client.command(f"SYSTEM REFRESH VIEW {view}")
+    client.command(f"SYSTEM WAIT VIEW {view}")
