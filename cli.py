@@ -1171,6 +1171,30 @@ def sizing(
 
 
 @app.command()
+def cluster(
+    out: Annotated[Path, typer.Option(help="A new folder for the copy of the project.")],
+    name: Annotated[str, typer.Option(help="Name in remote_servers. [default: CHCTL_CLICKHOUSE_CLUSTER]")] = "",
+) -> None:
+    """Write the project for more than one node: replicated engines, ON CLUSTER, dashboards that read every shard.
+
+    The SQL is the same; every command works from the copy, so look at it before anything runs:
+
+        chctl cluster --name prod --out /opt/chctl/prod
+        CHCTL_PROJECT_DIR=/opt/chctl/prod chctl plan
+    """
+    from chctl import cluster as c
+    from chctl import migrate as m
+    from chctl.project import Project
+    from chctl.settings import settings
+
+    try:
+        written = c.write(Project.read(settings().project_dir), name or settings().clickhouse_cluster, out)
+    except (c.ClusterError, OSError, *m.ERRORS) as error:
+        raise _fail(error) from None
+    typer.echo(f"{len(written)} files in {out}: CHCTL_PROJECT_DIR={out} chctl plan")
+
+
+@app.command()
 def init(
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path(".env"),
     host: Annotated[list[str] | None, typer.Option(help="Another name or address of this server.")] = None,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
-
-from confluent_kafka.admin import AdminClient
 
 from chctl.settings import Settings
 
@@ -24,17 +21,6 @@ def client_config(s: Settings) -> dict[str, Any]:
         config["sasl.username"] = s.kafka_sasl_username
         config["sasl.password"] = s.kafka_sasl_password.get_secret_value()
     return config
-
-
-def admin_client(s: Settings) -> AdminClient:
-    """The process's client for this broker: it lives on, since one that is freed while an answer of it is on its way
-    ends the process."""
-    return _admin_client(tuple(sorted(client_config(s).items())))
-
-
-@cache
-def _admin_client(config: tuple[tuple[str, Any], ...]) -> AdminClient:
-    return AdminClient(dict(config))
 
 
 def producer_config(s: Settings) -> dict[str, Any]:

@@ -6,14 +6,12 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, TopicPartition
 
-from chctl.kafka import admin_client, client_config
+from chctl.kafka import client_config
 from chctl.settings import Settings
 
 TIMEOUT = 10.0
-Place = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -29,54 +27,46 @@ class Lag:
 
 def read(s: Settings, groups: Iterable[tuple[str, str]]) -> list[Lag]:
     """One row a (group, topic), in that order. Raises KafkaException where the broker does not answer."""
-    wanted = list(groups)
-    admin = admin_client(s)
-    listed = admin.list_topics(timeout=TIMEOUT).topics
-    places = [
-        (topic, number) for topic in {t for _, t in wanted} if topic in listed for number in listed[topic].partitions
-    ]
-    ends, starts = _offsets(admin, places, OffsetSpec.latest()), _offsets(admin, places, OffsetSpec.earliest())
-    found = []
-    for group, topic in wanted:
-        committed = _committed(admin, group)
-        mine = {place: committed.get(place, -1) for place in places if place[0] == topic}
-        behind = {place: ends[place] - max(offset, starts[place]) for place, offset in mine.items()}
-        unread = {place: max(mine[place], starts[place]) for place, count in behind.items() if count > 0}
-        never = all(offset < 0 for offset in mine.values())
-        seconds = None if never else _oldest(s, unread) if unread else 0.0
-        found.append(Lag(group, topic, sum(count for count in behind.values() if count > 0), seconds))
-    return found
+    return [_read(s, group, topic) for group, topic in groups]
 
 
-def _offsets(admin: AdminClient, places: Iterable[Place], spec: OffsetSpec) -> dict[Place, int]:
-    request = {TopicPartition(topic, number): spec for topic, number in places}
-    if not request:
-        return {}
-    answers = admin.list_offsets(request, request_timeout=TIMEOUT)
-    return {(place.topic, place.partition): answer.result().offset for place, answer in answers.items()}
+def _read(s: Settings, group: str, topic: str) -> Lag:
+    consumer = _consumer(s, group)  # it asks and never subscribes: no member of the group
+    try:
+        known = consumer.list_topics(topic, timeout=TIMEOUT).topics[topic].partitions
+        places = [TopicPartition(topic, number) for number in known]
+        unread: dict[int, int] = {}
+        messages, never = 0, True
+        for place in consumer.committed(places, timeout=TIMEOUT):
+            start, end = consumer.get_watermark_offsets(place, timeout=TIMEOUT, cached=False)
+            never = never and place.offset < 0
+            offset = max(place.offset, start)
+            if end > offset:
+                unread[place.partition] = offset
+                messages += end - offset
+    finally:
+        consumer.close()
+    return Lag(group, topic, messages, None if never else _oldest(s, topic, unread) if unread else 0.0)
 
 
-def _committed(admin: AdminClient, group: str) -> dict[Place, int]:
-    request = [ConsumerGroupTopicPartitions(group)]
-    answer = admin.list_consumer_group_offsets(request, request_timeout=TIMEOUT)[group].result()
-    return {(str(p.topic), p.partition): p.offset for p in answer.topic_partitions or [] if p.error is None}
+def _consumer(s: Settings, group: str) -> Consumer:
+    options = {"group.id": group, "enable.auto.commit": False, "auto.offset.reset": "error"}
+    return Consumer(client_config(s) | options | {"fetch.wait.max.ms": 20, "log_level": 0})
 
 
-def _oldest(s: Settings, unread: dict[Place, int]) -> float | None:
-    """Age in seconds of the oldest message at these places, which are read without joining the group."""
-    options = {"group.id": "chctl.doctor", "enable.auto.commit": False, "auto.offset.reset": "error"}
-    consumer = Consumer(client_config(s) | options | {"fetch.wait.max.ms": 20, "log_level": 0})
+def _oldest(s: Settings, topic: str, unread: dict[int, int]) -> float | None:
+    """Age in seconds of the oldest message at these offsets, read by partition and without joining a group."""
+    consumer = _consumer(s, "chctl.doctor")
     oldest: int | None = None
     waiting = set(unread)
     try:
-        consumer.assign([TopicPartition(topic, number, offset) for (topic, number), offset in unread.items()])
+        consumer.assign([TopicPartition(topic, number, offset) for number, offset in unread.items()])
         deadline = time.monotonic() + 2.0
         while waiting and time.monotonic() < deadline:
             message = consumer.poll(0.1)
-            place = message and (message.topic(), message.partition())
-            if message is None or message.error() or place not in waiting:
+            if message is None or message.error() or message.partition() not in waiting:
                 continue
-            waiting.discard(place)
+            waiting.discard(message.partition() or 0)
             stamp = message.timestamp()[1]
             oldest = stamp if oldest is None else min(oldest, stamp)
     finally:

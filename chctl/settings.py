@@ -46,6 +46,8 @@ class Settings(BaseSettings):
         default=SecretStr(""), description="What the embedded node asks for; empty: nothing."
     )
 
+    clickhouse_cluster: str = Field(default="", description="Name in remote_servers, for `chctl cluster`.")
+
     # --- Kafka
     kafka_brokers: str = Field(default="127.0.0.1:9092", description="Bootstrap servers, comma-separated.")
     kafka_security_protocol: str = "PLAINTEXT"

@@ -245,6 +245,8 @@ def parse_object(sql: str) -> ObjectDef:
     name = cursor.name()
     if cursor.accept("UUID"):
         cursor.next()
+    if cursor.accept("ON", "CLUSTER"):
+        cursor.next()
     if kind in ("mv", "view"):
         return _parse_view(cursor, kind, name, sql)
     if kind == "dictionary":

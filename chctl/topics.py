@@ -23,7 +23,7 @@ from confluent_kafka.admin import (
 )
 
 from chctl.contracts import Contract
-from chctl.kafka import admin_client
+from chctl.kafka import client_config
 from chctl.settings import Settings
 
 TIMEOUT_SECONDS = 15.0
@@ -81,7 +81,7 @@ def wanted_config(contract: Contract) -> dict[str, str]:
 
 def read(settings: Settings, contracts: Iterable[Contract]) -> Plan:
     """Compare the broker with the contracts; changes nothing. Raises TopicsError where it does not answer."""
-    admin = admin_client(settings)
+    admin = AdminClient(client_config(settings))
     wanted = {contract.topic: contract for contract in contracts}
     try:
         # The whole list, not the topics by name: asking for one that is missing creates it on brokers that allow it.
@@ -153,7 +153,7 @@ def apply(settings: Settings, plan: Plan) -> list[Change]:
     """
     if plan.refusals:
         raise TopicsError("\n".join(f"{change.topic}: {change.detail}" for change in plan.refusals))
-    admin = admin_client(settings)
+    admin = AdminClient(client_config(settings))
     for change in plan.changes:
         try:
             _apply(admin, change)

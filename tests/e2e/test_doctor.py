@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
@@ -168,8 +168,9 @@ def test_seconds_of_lag_are_the_age_of_the_oldest_unread_message(apache_kafka: A
         producer.produce(name, b"x", partition=partition, timestamp=now - age * 1000)
     assert producer.flush(10) == 0
     assert lag.read(s, [("chctl.nobody", name)]) == [lag.Lag("chctl.nobody", name, 3, None)]
-    read = ConsumerGroupTopicPartitions("chctl.slow", [TopicPartition(name, 0, 1)])
-    admin.alter_consumer_group_offsets([read])["chctl.slow"].result(10)
+    slow = Consumer({"bootstrap.servers": s.kafka_brokers, "group.id": "chctl.slow"})
+    slow.commit(offsets=[TopicPartition(name, 0, 1)], asynchronous=False)
+    slow.close()
     (found,) = lag.read(s, [("chctl.slow", name)])
     assert found.messages == 2
     assert found.seconds == pytest.approx(90, abs=30)
