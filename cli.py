@@ -1195,6 +1195,42 @@ def cluster(
 
 
 @app.command()
+def load(
+    profile: Annotated[str, typer.Option(help="calm, busy or crash.")] = "calm",
+    lasts: Annotated[str, typer.Option("--for", help="How long: 90s, 10m.")] = "10m",
+    json: Json = False,
+) -> None:
+    """Drive every topic with realistic traffic and report rates, lag, latency, memory and disk beside the run before.
+
+    Not on a node that people rely on: the rows go into its tables (venues load...) and may raise alerts. Exit code 1
+    where something produced is not stored two minutes after the end.
+
+        chctl load --profile crash --for 10m
+    """
+    from chctl import answers
+    from chctl import load as b
+    from chctl.settings import settings
+    from feeders.alerting.routing import seconds
+
+    length = seconds(lasts)
+    if profile not in b.PROFILES or not isinstance(length, float) or length <= 0:
+        typer.echo(f"--profile is one of {', '.join(b.PROFILES)}; --for is a length of time such as 10m", err=True)
+        raise typer.Exit(2)
+    folder = settings().data_dir / "load"
+    before = b.previous(folder, profile)
+    try:
+        result = b.run(settings(), profile, length, lambda line: typer.echo(line, err=True))
+    except b.ERRORS as error:
+        raise _fail(error) from None
+    b.keep(folder, result)
+    if json:
+        answers.show([{**vars(result), "complete": result.complete}], json=True)
+    else:
+        answers.show(b.table(result, before), json=False)
+    raise typer.Exit(0 if result.complete else 1)
+
+
+@app.command()
 def init(
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path(".env"),
     host: Annotated[list[str] | None, typer.Option(help="Another name or address of this server.")] = None,

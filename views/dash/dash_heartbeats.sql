@@ -3,6 +3,7 @@
 -- `http_status` is 0 where no CHCTL_HEARTBEAT_URL is set: then nobody outside notices that all of this is gone.
 CREATE VIEW IF NOT EXISTS dash_heartbeats AS
 SELECT
+    beats.sender AS sender,
     beats.started_time AS sent_time,
     beats.raised_time AS raised_time,
     told.delivered_time AS delivered_time,
@@ -16,6 +17,7 @@ FROM
     SELECT
         alert_id,
         started_time,
+        any(JSONExtractString(evidence, 'sender')) AS sender,
         min(alerts.raised_time) AS raised_time
     FROM alerts
     WHERE rule = 'heartbeat'

@@ -1,0 +1,47 @@
+"""`chctl load`: what it produces is stored, once, and told beside the run before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from chctl import load
+from chctl.contracts import load_all
+from chctl.settings import PROJECT_DIR, Settings
+from cli import app
+
+CONTRACTS = {contract.topic: contract for contract in load_all(PROJECT_DIR / "contracts")}
+
+
+def test_every_row_keeps_its_contract_and_no_two_markets_share_an_account_or_an_event() -> None:
+    profile = load.Profile(markets=2, frontend=5, posts=2, says="")
+    topics: dict[str, int] = {}
+    events: list[str] = []
+    for _, topic, _, value in load.traffic(profile, 5, CONTRACTS, "loadtest"):
+        for line in value.split(b"\n"):
+            assert CONTRACTS[topic].line_reasons(line) == [], line
+            topics[topic] = topics.get(topic, 0) + 1
+            if topic == "user_actions":
+                events.append(line.split(b'"event_id":"')[1].split(b'"')[0].decode())
+    assert set(topics) == {"user_actions", "market_trades", "market_l2", "frontend_events", "social_raw", "social_processed"}
+    assert len(events) > len(set(events)) * 0.99  # the simulated network repeats a few
+    assert {event[:10] for event in events} == {"loadtest10", "loadtest11"}
+
+
+def test_a_short_run_is_stored_whole_and_stands_beside_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: Settings
+) -> None:
+    monkeypatch.setitem(load.PROFILES, "calm", load.Profile(1, 5, 1, ""))
+    monkeypatch.setattr("chctl.settings.settings", lambda: system.model_copy(update={"data_dir": tmp_path}))
+    first = CliRunner().invoke(app, ["load", "--profile", "calm", "--for", "4s"])
+    assert first.exit_code == 0, first.output
+    second = CliRunner().invoke(app, ["load", "--profile", "calm", "--for", "4s"])
+    assert second.exit_code == 0, second.output
+    assert (tmp_path / "load" / "calm.json").exists()
+    assert "produced to outbox" in second.stdout
+
+
+def test_a_profile_that_is_none_is_a_usage_error() -> None:
+    assert CliRunner().invoke(app, ["load", "--profile", "storm"]).exit_code == 2
