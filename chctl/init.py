@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 #: Logins of deploy/clickhouse/access.sql and of the administrator.
-USERS = ("ADMIN", "MIGRATOR", "FEEDER", "GRAFANA", "ANALYST", "AUDITOR")
+USERS = ("ADMIN", "MIGRATOR", "FEEDER", "GRAFANA", "ANALYST", "AUDITOR", "DOCTOR")
 CERTIFICATE_DAYS = 825  # the most that browsers and systems accept of a server
 
 
@@ -77,6 +77,8 @@ def write(path: Path, hosts: tuple[str, ...]) -> None:
     lines += [
         "# Who takes the alerts: an https URL that checks the signature of CHCTL_WEBHOOK_SECRET.",
         "CHCTL_WEBHOOK_URL=",
+        "# A check outside that is told of every heartbeat of the alert path and pages without; empty: nobody is.",
+        "CHCTL_HEARTBEAT_URL=",
     ]
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -111,6 +111,14 @@ UNITS = (
         # the routing file names alerts_ops_url: the file ops_url of this directory
         extra_credentials=("alerts:/etc/chctl/secrets/channels",),
     ),
+    Unit(
+        kind="doctor",
+        title="chctl: health of everything, as metrics",
+        command="doctor --every 30",
+        after="chctl-node.service",
+        environment=("CHCTL_DATA_DIR=%S/chctl-doctor",),
+        watchdog="3min",  # a look at a node and a broker that are away takes most of a minute
+    ),
 )
 
 

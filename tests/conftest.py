@@ -11,12 +11,15 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from chctl import migrate, topics
 from chctl.clickhouse import connect
+from chctl.contracts import load_all
 from chctl.node import broker
 from chctl.node.run import NodeProcess, start_process
 from chctl.settings import PROJECT_DIR, Settings
 from tests.kafka import server as kafka_server
 from tests.kafka.server import ApacheKafka
+from tests.waiting import wait_for
 from tests.watched import watched
 
 # --- node and broker --------------------------------------------------------------------------------------------------
@@ -97,6 +100,24 @@ def watched_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]
     """A node that has watched a simulated venue, for dashboards and the page; tests read it and change nothing."""
     with watched(tmp_path_factory.mktemp("watched")) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A node of its own with topics, migrations and views applied, whose Kafka tables have begun to read."""
+    folder = tmp_path_factory.mktemp("system")
+    process = start_process(folder)
+    s = process.settings()
+    try:
+        topics.apply(s, topics.read(s, load_all(PROJECT_DIR / "contracts")))
+        migrate.migrate(s)
+        polling = "SELECT count() FROM dash_consumers WHERE (silent_s IS NULL) OR (partitions = 0)"
+        with connect(s) as client:
+            wait_for(lambda: client.command(polling) == 0)
+        yield s
+    finally:
+        process.kill()
+        broker.stop(folder)
 
 
 # --- Apache Kafka -----------------------------------------------------------------------------------------------------

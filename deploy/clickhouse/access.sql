@@ -38,6 +38,8 @@ CREATE ROLE IF NOT EXISTS chctl_role_analyst SETTINGS PROFILE chctl_reading;
 
 CREATE ROLE IF NOT EXISTS chctl_role_auditor SETTINGS PROFILE chctl_reading;
 
+CREATE ROLE IF NOT EXISTS chctl_role_doctor SETTINGS PROFILE chctl_reading;
+
 -- The migrator: everything inside the database, and what plan, drift and status read. No users, no other database.
 GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE DICTIONARY, DROP TABLE, DROP VIEW, DROP DICTIONARY, ALTER, SELECT, INSERT, OPTIMIZE, TRUNCATE, SHOW, dictGet, SYSTEM VIEWS ON chctl.* TO chctl_role_migrator;
 
@@ -52,7 +54,8 @@ GRANT SELECT ON system.* TO chctl_role_migrator;
 
 -- Feeders: the alert feeder's outbox, lease and records; the social feeder's symbol names, budget and ratings. Rows of
 -- the market reach tables through Kafka: no feeder inserts them.
-GRANT SELECT ON chctl.alerts TO chctl_role_feeder;
+-- The alert feeder writes one alert itself: that no heartbeat comes back.
+GRANT SELECT, INSERT ON chctl.alerts TO chctl_role_feeder;
 
 GRANT SELECT ON chctl.alerts_open TO chctl_role_feeder;
 
@@ -120,16 +123,33 @@ GRANT SELECT ON chctl.user_orders TO chctl_role_grafana;
 
 GRANT SELECT ON chctl.user_transfers TO chctl_role_grafana;
 
--- What Pipeline health reads of the server itself; rows of a system table show where the table they speak of may be seen.
-GRANT SHOW TABLES ON chctl.* TO chctl_role_grafana;
+-- The health of the node: what dash_health and its like read of the server itself, for the tables of chctl alone.
+GRANT SHOW TABLES, SHOW DICTIONARIES ON chctl.* TO chctl_role_grafana;
 
-GRANT SELECT ON system.disks TO chctl_role_grafana;
+GRANT dictGet ON chctl.alert_thresholds TO chctl_role_grafana;
 
-GRANT SELECT ON system.kafka_consumers TO chctl_role_grafana;
+GRANT SELECT ON system.tables TO chctl_role_grafana;
+
+GRANT SELECT ON system.parts TO chctl_role_grafana;
 
 GRANT SELECT ON system.merges TO chctl_role_grafana;
 
-GRANT SELECT ON system.parts TO chctl_role_grafana;
+GRANT SELECT ON system.disks TO chctl_role_grafana;
+
+GRANT SELECT ON system.mutations TO chctl_role_grafana;
+
+GRANT SELECT ON system.dictionaries TO chctl_role_grafana;
+
+GRANT SELECT ON system.view_refreshes TO chctl_role_grafana;
+
+GRANT SELECT ON system.kafka_consumers TO chctl_role_grafana;
+
+GRANT SELECT ON system.merge_tree_settings TO chctl_role_grafana;
+
+-- chctl doctor: reads everything of chctl and of the server, changes nothing.
+GRANT SELECT, SHOW, dictGet ON chctl.* TO chctl_role_doctor;
+
+GRANT SELECT ON system.* TO chctl_role_doctor;
 
 -- Analysts: the market and the crowd, and orders and transfers without the columns that say whose they are.
 GRANT SELECT ON chctl.trades TO chctl_role_analyst;
@@ -175,6 +195,33 @@ GRANT SELECT ON system.session_log TO chctl_role_auditor;
 
 GRANT SHOW ACCESS ON *.* TO chctl_role_auditor;
 
+-- Who asked what, and what left the server: one row a finished or refused query of a person or a program.
+-- `exported`: more than a screen, or written to a file, a table function or another server.
+SYSTEM FLUSH LOGS;
+
+CREATE DATABASE IF NOT EXISTS chctl_audit;
+
+CREATE OR REPLACE VIEW chctl_audit.queries AS
+SELECT
+    event_time,
+    user,
+    client_hostname,
+    address,
+    http_user_agent,
+    type,
+    query_kind,
+    tables,
+    read_rows,
+    result_rows,
+    result_bytes,
+    (result_rows > 10000) OR match(query, '(?i)INTO\\s+OUTFILE|INSERT\\s+INTO\\s+(TABLE\\s+)?FUNCTION|\\bBACKUP\\b') AS exported,
+    exception_code,
+    query
+FROM system.query_log
+WHERE (type != 'QueryStart') AND is_initial_query;
+
+GRANT SELECT ON chctl_audit.queries TO chctl_role_auditor;
+
 -- An analyst reads alerts about markets, not those about accounts.
 CREATE ROW POLICY IF NOT EXISTS chctl_no_accounts ON chctl.alerts FOR SELECT USING user_id = 0 TO chctl_role_analyst;
 
@@ -199,6 +246,12 @@ ALTER USER chctl_analyst IDENTIFIED WITH sha256_hash BY '$chctl_analyst';
 CREATE USER IF NOT EXISTS chctl_auditor IDENTIFIED WITH sha256_hash BY '$chctl_auditor' DEFAULT DATABASE chctl;
 
 ALTER USER chctl_auditor IDENTIFIED WITH sha256_hash BY '$chctl_auditor';
+
+CREATE USER IF NOT EXISTS chctl_doctor IDENTIFIED WITH sha256_hash BY '$chctl_doctor' DEFAULT DATABASE chctl;
+
+ALTER USER chctl_doctor IDENTIFIED WITH sha256_hash BY '$chctl_doctor';
+
+GRANT chctl_role_doctor TO chctl_doctor;
 
 GRANT chctl_role_migrator TO chctl_migrator;
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import msgspec
 import pytest
@@ -16,42 +14,19 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
-from chctl import doctor, lag, migrate, topics
+from chctl import doctor, lag, topics
 from chctl.answers import select
 from chctl.clickhouse import connect
 from chctl.contracts import load_all
 from chctl.doctor import Check
-from chctl.node import broker
-from chctl.node.run import start_process
 from chctl.settings import PROJECT_DIR, Settings
 from cli import app
-from tests.e2e import alert_kit
 from tests.kafka.server import ApacheKafka
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A node of this module's own with everything applied, whose Kafka tables have begun to read."""
-    folder = tmp_path_factory.mktemp("doctor")
-    process = start_process(folder)
-    s = process.settings()
-    try:
-        topics.apply(s, topics.read(s, load_all(PROJECT_DIR / "contracts")))
-        migrate.migrate(s)
-        wait_for(lambda: not [one for one in look(s, "consumer") if one.status != "ok"])
-        yield s
-    finally:
-        process.kill()
-        broker.stop(folder)
+from tests.waiting import wait_for
 
 
 def look(s: Settings, check: str = "", subject: str = "") -> list[Check]:
     return [one for one in doctor.examine(s) if check in ("", one.check) and subject in ("", one.subject)]
-
-
-def wait_for(what: Callable[[], Any]) -> Any:
-    """The first true answer; a look at everything costs a good part of a second."""
-    return alert_kit.wait_for(what, 60, every=0.5)
 
 
 def the(s: Settings, check: str, subject: str) -> Check:

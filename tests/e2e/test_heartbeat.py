@@ -13,8 +13,9 @@ from chctl.clickhouse import connect
 from chctl.contracts import load_all
 from chctl.node.run import NodeProcess
 from chctl.settings import PROJECT_DIR
-from tests.e2e.alert_kit import Feeder, deliveries, start_feeder, wait_for
+from tests.e2e.alert_kit import Feeder, deliveries, start_feeder
 from tests.receiver import Got, Receiver
+from tests.waiting import wait_for
 
 
 @pytest.fixture

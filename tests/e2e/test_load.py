@@ -25,7 +25,14 @@ def test_every_row_keeps_its_contract_and_no_two_markets_share_an_account_or_an_
             topics[topic] = topics.get(topic, 0) + 1
             if topic == "user_actions":
                 events.append(line.split(b'"event_id":"')[1].split(b'"')[0].decode())
-    assert set(topics) == {"user_actions", "market_trades", "market_l2", "frontend_events", "social_raw", "social_processed"}
+    assert set(topics) == {
+        "user_actions",
+        "market_trades",
+        "market_l2",
+        "frontend_events",
+        "social_raw",
+        "social_processed",
+    }
     assert len(events) > len(set(events)) * 0.99  # the simulated network repeats a few
     assert {event[:10] for event in events} == {"loadtest10", "loadtest11"}
 

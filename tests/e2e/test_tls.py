@@ -26,8 +26,9 @@ from chctl.node.run import NodeProcess, start_process
 from chctl.settings import PROJECT_DIR, Settings
 from feeders.runtime import Publisher, Reader
 from tests.conftest import required_kafka
-from tests.e2e.alert_kit import start_feeder, wait_for
+from tests.e2e.alert_kit import start_feeder
 from tests.kafka.server import ApacheKafka, Login
+from tests.waiting import wait_for
 
 pytestmark = [
     pytest.mark.kafka,

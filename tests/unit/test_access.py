@@ -15,7 +15,7 @@ from chctl.settings import PROJECT_DIR
 from chctl.sqltext import statements
 
 FILE = PROJECT_DIR / "deploy" / "clickhouse" / "access.sql"
-USERS = ["chctl_analyst", "chctl_auditor", "chctl_feeder", "chctl_grafana", "chctl_migrator"]
+USERS = ["chctl_analyst", "chctl_auditor", "chctl_doctor", "chctl_feeder", "chctl_grafana", "chctl_migrator"]
 PERSONAL = {"user_id", "counterparty_id", "address_hash", "ip_prefix"}
 
 
@@ -32,7 +32,9 @@ def objects() -> dict[str, tuple[str, str]]:
     return found
 
 
-def _reads(objects: dict[str, tuple[str, str]], roots: list[str]) -> set[str]:
+def _reads(
+    objects: dict[str, tuple[str, str]], roots: list[str], through: tuple[str, ...] = ("VIEW", "DICTIONARY")
+) -> set[str]:
     """The tables and views behind these views and dictionaries, themselves included."""
     seen: set[str] = set()
     todo = list(roots)
@@ -41,7 +43,7 @@ def _reads(objects: dict[str, tuple[str, str]], roots: list[str]) -> set[str]:
         if name not in seen:
             seen.add(name)
             kind, sql = objects[name]
-            if kind in ("VIEW", "DICTIONARY"):
+            if kind in through:
                 todo += {word for word in re.findall(r"\w+", sql) if word in objects}
     return seen
 
@@ -71,14 +73,15 @@ def test_every_table_that_is_granted_exists(objects: dict[str, tuple[str, str]])
 
 def test_grafana_may_read_what_its_views_read_and_nothing_else(objects: dict[str, tuple[str, str]]) -> None:
     dashboards = [name for name in objects if name.startswith("dash_")]
-    needed = {name for name in _reads(objects, dashboards) if not name.startswith("dash_")}
+    read = {name for name in _reads(objects, dashboards, through=("VIEW",)) if not name.startswith("dash_")}
+    dictionaries = {name for name in read if objects[name][0] == "DICTIONARY"}  # loaded by the server, not by who asks
     granted = _granted("chctl_role_grafana")
-    assert set(granted) - {"dash_*", "*"} == needed, "grant SELECT on each in access.sql, or take it away"
-    assert {privilege for privileges in granted.values() for privilege in privileges} == {"SELECT", "SHOW TABLES"}
-    assert granted["*"] == {"SHOW TABLES"}
-    text = " ".join(objects[name][1] for name in _reads(objects, dashboards))
-    system = re.findall(r"^GRANT SELECT ON system\.(\w+) TO chctl_role_grafana;", FILE.read_text(), re.MULTILINE)
-    assert set(system) == set(re.findall(r"\bsystem\.(\w+)", text))
+    assert granted.pop("*") == {"SHOW TABLES", "SHOW DICTIONARIES"}
+    asked = {name: {"dictGet"} if name in dictionaries else {"SELECT"} for name in read}
+    assert granted == asked | {"dash_*": {"SELECT"}}, "grant each in access.sql, or take it away"
+    system = {name for view in dashboards for name in re.findall(r"\bsystem\.(\w+)", objects[view][1])}
+    text = FILE.read_text()
+    assert set(re.findall(r"GRANT SELECT ON system\.(\w+) TO chctl_role_grafana", text)) == system
 
 
 def test_an_analyst_sees_no_column_that_says_whose_order_it_is(objects: dict[str, tuple[str, str]]) -> None:
@@ -100,12 +103,11 @@ def test_an_analyst_sees_no_column_that_says_whose_order_it_is(objects: dict[str
 
 
 def test_only_the_migrator_changes_tables() -> None:
-    for role in ("feeder", "grafana", "analyst", "auditor"):
+    reading = {"SELECT", "SHOW", "SHOW TABLES", "SHOW DICTIONARIES", "dictGet"}
+    for role in ("feeder", "grafana", "analyst", "auditor", "doctor"):
         for table, privileges in _granted(f"chctl_role_{role}").items():
             verbs = {privilege.split("(")[0] for privilege in privileges}
-            assert verbs <= ({"SELECT", "INSERT"} if role == "feeder" else {"SELECT", "SHOW TABLES"}), (
-                f"{role} on {table}"
-            )
+            assert verbs <= (reading | {"INSERT"} if role == "feeder" else reading), f"{role} on {table}"
 
 
 def test_the_servers_own_user_reads_what_dictionaries_read(objects: dict[str, tuple[str, str]]) -> None:

@@ -82,8 +82,10 @@ def test_a_command_exists(name: str) -> None:
     command = typer.main.get_command(app)
     while arguments and arguments[0] in getattr(command, "commands", {}):
         command = command.commands[arguments.pop(0)]  # type: ignore[attr-defined]
-    assert arguments == []
     assert not hasattr(command, "commands"), "a command, not a group"
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert set(arguments[::2]) <= known, "options, each with its value"
+    assert len(arguments) % 2 == 0
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -169,7 +171,9 @@ def test_no_password_stands_in_the_file_and_init_makes_each(env: dict[str, str])
     required = set(re.findall(r"\$\{(\w+):\?", FILE.read_text()))
     assert declared | required <= set(env)
     assert all(env[name] for name in declared)
-    assert env["CHCTL_WEBHOOK_URL"] == "", "only the operator knows it, and compose asks for it"
+    assert env["CHCTL_WEBHOOK_URL"] == env["CHCTL_HEARTBEAT_URL"] == "", (
+        "only the operator knows it, and compose asks for it"
+    )
     for name, service in SERVICES.items():
         for variable, value in (service.get("environment") or {}).items():
             if re.search(r"PASSWORD|SECRET|KEY", variable):
@@ -178,7 +182,7 @@ def test_no_password_stands_in_the_file_and_init_makes_each(env: dict[str, str])
 
 def test_secrets_are_strong_and_never_the_same_twice(env: dict[str, str], tmp_path: Path) -> None:
     passwords = [value for name, value in env.items() if name.endswith("_PASSWORD")]
-    assert len(set(passwords)) == len(passwords) == 8
+    assert len(set(passwords)) == len(passwords) == 9
     assert all(len(password) == 32 for password in passwords)
     assert env["CHCTL_ADMIN_PASSWORD_SHA256"] == hashlib.sha256(env["CHCTL_ADMIN_PASSWORD"].encode()).hexdigest()
     other = tmp_path / "other.env"
