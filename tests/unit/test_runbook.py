@@ -41,6 +41,16 @@ def test_a_command_and_its_options_exist(line: str) -> None:
         _check(words[5:])
 
 
+def test_every_rule_has_its_line() -> None:
+    rules = set()
+    for path in (PROJECT_DIR / "migrations").glob("*.sql"):
+        for table in ("alert_rules", "rule_owners"):
+            for insert in re.findall(rf"INSERT INTO {table} .*?;\n", path.read_text(), re.DOTALL):
+                rules |= set(re.findall(r"^\s*\('(\w+)', '", insert, re.MULTILINE))
+    section = TEXT.split("## What each alert means, and what to do")[1].split("\n## ")[0]
+    assert rules == set(re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", section, re.MULTILINE))
+
+
 def test_the_install_is_ten_commands_and_starts_nothing_before_there_are_secrets() -> None:
     install = TEXT.split("## Install on one server, in ten commands")[1].split("```sh\n")[1].split("```")[0]
     lines = install.strip().splitlines()
