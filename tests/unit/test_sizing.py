@@ -64,5 +64,5 @@ def test_the_figures_of_the_repository_are_dated_and_size_a_machine() -> None:
 
 
 def test_a_file_that_cannot_be_used_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(sizing.SizingError, match="bench/sizing.py --write"):
+    with pytest.raises(sizing.SizingError, match=r"bench/sizing\.py --write"):
         sizing.load(tmp_path / "sizing.yaml")
