@@ -48,6 +48,7 @@ def listed(client: Client, *, everything: bool = False, limit: int = 100) -> lis
                 if(empty(acknowledgements), '', acknowledgements[1].2) AS acked_by,
                 delivered, failed
             FROM alerts_history
+            WHERE rule != 'heartbeat'
             ORDER BY raised_time DESC
             LIMIT {limit:UInt32}
             """,

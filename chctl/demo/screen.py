@@ -38,7 +38,13 @@ WHERE (event_time > (now64(3) - 15)) AND (symbol != '')
 GROUP BY symbol
 ORDER BY symbol
 """
-ALERTS = "SELECT event_time, severity, status, summary FROM alerts FINAL ORDER BY raised_time DESC LIMIT 8"
+ALERTS = """
+SELECT event_time, severity, status, summary
+FROM alerts FINAL
+WHERE rule != 'heartbeat'
+ORDER BY raised_time DESC
+LIMIT 8
+"""
 LAG = """
 SELECT quantile(0.5)(dateDiff('millisecond', receive_time, ingest_time))
 FROM trades
