@@ -237,8 +237,8 @@ def _settle(chosen: Feed, produced: Mapping[str, int], client: Client, receiver:
 
 def balance(chosen: Feed, produced: Mapping[str, int], client: Client, receiver: Receiver) -> Ledger:
     """The ledger as it stands now."""
-    alerts = "SELECT alert_id, status, entity, started_time FROM alerts FINAL WHERE rule != 'heartbeat'"
-    raised = client.query(alerts).result_rows
+    sql = "SELECT alert_id, status, entity, started_time FROM alerts FINAL WHERE rule != 'heartbeat'"
+    raised = client.query(sql).result_rows
     first = client.query("SELECT toUnixTimestamp64Milli(min(event_time)) FROM book_topn").result_rows[0][0]
     noticed = [
         (entity, started.timestamp() - first / 1000) for _id, status, entity, started in raised if status == "firing"
