@@ -12,7 +12,6 @@ from clickhouse_connect.driver.client import Client
 from chctl.answers import Row, select
 from feeders.alerting.model import Alert, Severity
 from feeders.alerting.routing import FIELDS, Routing, seconds
-from feeders.alerting.silences import IN_FORCE, Silence, silenced
 
 #: The rule of the alerts that `chctl alerts test` raises; the feeder sends them to the channel they name.
 TEST_RULE = "channel_test"
@@ -54,23 +53,19 @@ def listed(client: Client, *, everything: bool = False, limit: int = 100) -> lis
             """,
             limit=limit,
         )
-    rows = select(
+    return select(
         client,
         """
         SELECT
             alert_id, severity, rule, entity, venue, symbol, user_id, started_time, event_time, raised_time, summary,
-            acked_by, countEqual(pages.5, 'delivered') AS told
+            acked_by, countEqual(pages.5, 'delivered') AS told, reason AS silenced
         FROM alerts_open
+        LEFT JOIN alerts_held USING (alert_id)
         ORDER BY raised_time DESC
         LIMIT {limit:UInt32}
         """,
         limit=limit,
     )
-    silences = [msgspec.convert(row, Silence, strict=False) for row in select(client, IN_FORCE)]
-    for row in rows:
-        holds = silenced(_alert(row), silences)
-        row["silenced"] = holds.says() if holds else ""
-    return rows
 
 
 def shown(client: Client, alert_id: str) -> Row:

@@ -1,6 +1,6 @@
 -- Whom nobody shall be told about for a while: silences and maintenance windows. The alert is raised and kept all the same.
 -- Grain: one row a silence, the latest wins; lifted early by an ends_time in the past.
--- Read by: feeders/alerts.py, alerts_open, chctl alerts.
+-- Read by: alerts_held, chctl alerts.
 CREATE TABLE IF NOT EXISTS alert_silences
 (
     `silence_id` String COMMENT 'short random name',

@@ -14,7 +14,6 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
 from feeders.alerting.model import Alert, Attempt, RuleInfo
-from feeders.alerting.silences import IN_FORCE, Silence
 
 log = structlog.get_logger()
 
@@ -81,11 +80,62 @@ SELECT
     {_ALERT.replace("alerts.", "alerts_open.").strip()},
     acked_by,
     toUnixTimestamp64Milli(alerts_open.acked_time) AS acked_time,
-    arrayMap(page -> (page.1, page.2, page.3, toUnixTimestamp64Milli(page.4), page.5), alerts_open.pages) AS pages
+    arrayMap(page -> (page.1, page.2, page.3, toUnixTimestamp64Milli(page.4), page.5), alerts_open.pages) AS pages,
+    alerts_held.reason AS held
 FROM alerts_open
+LEFT JOIN alerts_held ON alerts_held.alert_id = alerts_open.alert_id
 WHERE alerts_open.raised_time > now64(3) - toIntervalSecond({{lookback:UInt32}})
 ORDER BY raised_time, alert_id
 """
+
+#: The latest event of what an alert is about, up to the second that raised it: the message that its trace begins with.
+#: Every branch reads a minute of one account or book.
+SOURCE = """
+SELECT topic, partition, offset, event_time, receive_time, ingest_time
+FROM
+(
+    SELECT
+        'user_actions' AS topic,
+        partition,
+        offset,
+        toUnixTimestamp64Milli(user_orders.event_time) AS event_time,
+        toUnixTimestamp64Milli(toDateTime64(receive_time, 3, 'UTC')) AS receive_time,
+        toUnixTimestamp64Milli(user_orders.ingest_time) AS ingest_time
+    FROM user_orders
+    WHERE (user_id = {user_id:UInt64}) AND ({user_id:UInt64} != 0)
+        AND (user_orders.event_time > fromUnixTimestamp64Milli({since:Int64}))
+        AND (user_orders.event_time < fromUnixTimestamp64Milli({until:Int64}))
+    UNION ALL
+    SELECT
+        'user_actions',
+        partition,
+        offset,
+        toUnixTimestamp64Milli(user_transfers.event_time),
+        toUnixTimestamp64Milli(toDateTime64(receive_time, 3, 'UTC')),
+        toUnixTimestamp64Milli(user_transfers.ingest_time)
+    FROM user_transfers
+    WHERE (user_id = {user_id:UInt64}) AND ({user_id:UInt64} != 0)
+        AND (user_transfers.event_time > fromUnixTimestamp64Milli({since:Int64}))
+        AND (user_transfers.event_time < fromUnixTimestamp64Milli({until:Int64}))
+    UNION ALL
+    SELECT
+        'market_l2',
+        partition,
+        offset,
+        toUnixTimestamp64Milli(book_topn.event_time),
+        toInt64(0),
+        toUnixTimestamp64Milli(book_topn.ingest_time)
+    FROM book_topn
+    WHERE ({user_id:UInt64} = 0) AND (venue = {venue:String}) AND (symbol = {symbol:String})
+        AND (window_start > fromUnixTimestamp64Milli({since:Int64}))
+        AND (book_topn.event_time < fromUnixTimestamp64Milli({until:Int64}))
+)
+ORDER BY event_time DESC, ingest_time DESC
+LIMIT 1
+"""
+
+#: Why nobody is told just now of alerts raised since then, "" where they may be; see views/alerts/alerts_held.sql.
+HELD = "SELECT alert_id, reason FROM alerts_held WHERE raised_time >= fromUnixTimestamp64Milli({since:Int64})"
 
 OWNERS = "SELECT rule, owner, severity, runbook, dashboard FROM rule_owners FINAL"
 
@@ -101,11 +151,26 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Open(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert that fires now, who acknowledged it ("" for nobody) and what was told to whom."""
+    """An alert that fires now: who acknowledged it, what was told to whom, why it is held ("": nobody, it is not)."""
 
     alert: Alert
     acked_by: str
     told: list[Told]
+    held: str
+
+
+class Source(msgspec.Struct, frozen=True, array_like=True):
+    """A message of a topic and the times of its row (milliseconds UTC): at the venue, at the producer, in the node.
+
+    Of books the producer's time is not stored: 0.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    event_time: int
+    receive_time: int
+    ingest_time: int
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True):
@@ -144,12 +209,27 @@ class Outbox:
                 alert=msgspec.convert(row, Alert, strict=False),
                 acked_by=row["acked_by"],
                 told=msgspec.convert(row["pages"], list[Told], strict=False),
+                held=row["held"],
             )
             for row in rows
         ]
 
-    def silences(self) -> list[Silence]:
-        return self._rows(IN_FORCE, Silence)
+    def held(self, since: int) -> dict[str, str]:
+        """alert_id to the reason why nobody is told ("": none), of alerts raised since then (milliseconds UTC)."""
+        return {row[0]: row[1] for row in self.client.query(HELD, parameters={"since": since}).result_rows}
+
+    def source(self, alert: Alert) -> Source | None:
+        """The message behind an alert, None where no stored row is about it (posts, channels)."""
+        until = alert.event_time // 1000 * 1000 + 1000
+        parameters = {
+            "user_id": alert.user_id or 0,
+            "venue": alert.venue or "",
+            "symbol": alert.symbol or "",
+            "since": until - 60_000,
+            "until": until,
+        }
+        rows = self.client.query(SOURCE, parameters=parameters).result_rows
+        return msgspec.convert(rows[0], Source, strict=False) if rows else None
 
     def owners(self) -> dict[str, RuleInfo]:
         return {info.rule: info for info in self._rows(OWNERS, RuleInfo)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -21,9 +22,8 @@ from feeders.alerting import heartbeat
 from feeders.alerting.accounts import Accounts
 from feeders.alerting.dispatch import Lane, Policy, rows
 from feeders.alerting.model import Alert, Attempt, Page, Result, RuleInfo
-from feeders.alerting.outbox import Open, Outbox, Recorder
+from feeders.alerting.outbox import Open, Outbox, Recorder, Source
 from feeders.alerting.routing import Destination, Group, Routing
-from feeders.alerting.silences import Silence, silenced
 from feeders.alerting.storms import Storms
 from feeders.alerting.topic import Batch, TopicReader
 from feeders.channels import Channel
@@ -46,6 +46,9 @@ Key = tuple[str, str]
 
 #: Seconds for one answer of the node; pages do not wait that long for it.
 READ_TIMEOUT = 5.0
+
+#: Seconds to find out whether a new alert is held back.
+HELD_TIMEOUT = 0.5
 
 #: Stands for the idempotency key of an alert that waits for the page of its storm.
 HELD = "held"
@@ -80,12 +83,13 @@ class Term:
         self._told: dict[str, set[str]] = {}  # alert_id to the channels that know, or will know, that it fires
         self._keys: set[str] = set()  # idempotency keys of everything submitted
         self._storms = Storms()
-        self._silences: list[Silence] = []
         self._owners: dict[str, RuleInfo] = {}
+        self._traces: deque[tuple[Alert, int]] = deque(maxlen=1000)  # taken on, their spans not yet sent
         self._batches: list[Batch] = []
         self._wake = asyncio.Event()
-        self._sweeper, self._reviewer = Reads(s), Reads(s)
+        self._sweeper, self._reviewer, self._judge = Reads(s), Reads(s), Reads(s)
         self._sweep: asyncio.Task[Any] | None = None
+        self._judgement: asyncio.Task[Any] | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -105,13 +109,14 @@ class Term:
                     await asyncio.wait_for(self._wake.wait(), self._s.alerts_sweep_s)
         finally:
             reviews.cancel()
-            if self._sweep:
-                self._sweep.cancel()
+            for asked in (self._sweep, self._judgement):
+                if asked:
+                    asked.cancel()
             await reader.close()
 
     async def close(self, timeout: float) -> None:
         """Let attempts under way end within `timeout` seconds; what is unfinished stays on record as queued."""
-        await asyncio.gather(*(lane.drain(timeout) for lane in self._lanes.values()))
+        await asyncio.gather(*(lane.drain(timeout) for lane in self._lanes.values()), self._trace_taken())
 
     # --- what is new
 
@@ -154,15 +159,41 @@ class Term:
         found, self._sweep = self._sweep.result(), None
         return found or []
 
+    async def _held(self, alerts: list[Alert]) -> dict[str, str]:
+        """Why nobody is told of these just now, by alert_id. A node that cannot say holds nothing back.
+
+        The topic may be a moment ahead of the table, hence asked again for what the view does not know yet.
+        """
+        fired = [alert for alert in alerts if alert.status == "firing"]
+        if not fired:
+            return {}
+        wanted, since = {alert.alert_id for alert in fired}, min(alert.raised_time for alert in fired)
+        until, answer = time.monotonic() + HELD_TIMEOUT, {}
+        while (left := until - time.monotonic()) > 0:
+            query = partial(Outbox.held, since=since)
+            self._judgement = self._judgement or asyncio.create_task(self._judge.ask(query))
+            await asyncio.wait([self._judgement], timeout=left)
+            if not self._judgement.done():
+                log.warning("the node is slow to say what is silenced; telling", count=len(fired))
+                return {}
+            answer, self._judgement = self._judgement.result(), None
+            if answer is None:
+                return {}
+            if wanted <= answer.keys():
+                break
+            await asyncio.sleep(0.02)
+        return answer
+
     async def _take_on(self, alerts: list[Alert]) -> Submitted:
         """Plan the pages of new alerts and of windows that are over, then submit them."""
         pages: list[Page] = []
         plan: list[Attempt] = []
+        held = await self._held(alerts)
         now = time.monotonic()
         for alert in alerts:
             self._seen[alert.key] = alert.raised_time
             alert = self._as_owned(alert)
-            _trace(alert)
+            self._traces.append((alert, time.time_ns()))
             if self._heart and alert.rule == heartbeat.RULE:
                 self._heart.hear()
                 destinations, reason = [heartbeat.DESTINATION], ""
@@ -173,8 +204,8 @@ class Term:
                 reason = "nobody was told that it fires"
             else:
                 destinations, reason = self._destinations(alert), "no channel left"
-                if silence := silenced(alert, self._silences):
-                    destinations, reason = [], silence.says()
+                if why := held.get(alert.alert_id):
+                    destinations, reason = [], why
             if not any(found.channels for found in destinations):
                 plan += self._nobody(alert, reason)
             for found in destinations:
@@ -255,16 +286,23 @@ class Term:
     async def _reviews(self) -> None:
         while True:
             await self._review()
+            await self._trace_taken()
             await asyncio.sleep(self._s.alerts_review_s)
 
     async def _review(self) -> None:
-        """Repeats, escalation, acknowledgements, silences that ended: from the record, so a restart changes nothing."""
-        silences, owners = await self._reviewer.ask(Outbox.silences), await self._reviewer.ask(Outbox.owners)
-        self._silences = self._silences if silences is None else silences
+        """Repeats, escalation, acknowledgements, what is held no more: all from the record."""
+        owners = await self._reviewer.ask(Outbox.owners)
         self._owners = self._owners if owners is None else owners
         now = time.time() * 1000
         pages = [page for each in await self._reviewer.ask(Outbox.open) or [] for page in self._again(each, now)]
         await self._submit([page for page in pages if page.channel in self._lanes], [])
+
+    async def _trace_taken(self) -> None:
+        """Spans of what was taken on, for whoever collects them; of a storm only the last alerts know their message."""
+        while self._traces:
+            alert, taken = self._traces.popleft()
+            ask = self._s.otlp_endpoint and alert.status == "firing" and len(self._traces) < 50
+            _trace(alert, taken, await self._reviewer.ask(partial(Outbox.source, alert=alert)) if ask else None)
 
     def _again(self, each: Open, now: float) -> list[Page]:
         alert = self._as_owned(each.alert)
@@ -275,13 +313,13 @@ class Term:
             acked = msgspec.structs.replace(alert, status="acknowledged", summary=f"taken on by {each.acked_by}")
             knowing = [n for n in firing if n in self._channels and self._channels[n][0].acknowledges]
             return [Page(channel=name, alerts=(acked,)) for name in knowing]
-        if silenced(alert, self._silences):
+        if each.held:
             return []
         pages = []
         for found in self._destinations(alert):
             for name in found.channels:
                 told = firing.get(name)
-                if told is None:  # a silence that ended before the alert did, or a channel new in the routing file
+                if told is None:  # held back until now, or a channel new in the routing file
                     pages.append(Page(channel=name, alerts=(alert,)))
                 elif told and told.outcome == "delivered" and found.repeat and now - told.time >= found.repeat * 1000:
                     pages.append(Page(channel=name, alerts=(alert,), step=told.step + 1))
@@ -298,10 +336,10 @@ class Term:
         """Read what is on record and go on with what has no end; False when the node cannot be asked."""
         progress = await self._reviewer.ask(Outbox.progress)
         unfinished = await self._reviewer.ask(Outbox.unfinished)
-        silences, owners = await self._reviewer.ask(Outbox.silences), await self._reviewer.ask(Outbox.owners)
-        if progress is None or unfinished is None or silences is None or owners is None:
+        owners = await self._reviewer.ask(Outbox.owners)
+        if progress is None or unfinished is None or owners is None:
             return False
-        self._silences, self._owners = silences, owners
+        self._owners = owners
         alerts = {alert.key: self._as_owned(alert) for alert in unfinished}
         pages: dict[str, Page] = {}
         now = int(time.time() * 1000)
@@ -364,13 +402,35 @@ class Reads:
             return None
 
 
-def _trace(alert: Alert) -> None:
-    """The way of an alert until now: from its evidence to the outbox, from there to this feeder."""
+def _trace(alert: Alert, taken: int, source: Source | None) -> None:
+    """The way of an alert to this feeder, which took it on at `taken` (ns UTC): every hop with its own times.
+
+    Without a source message the way begins at the evidence: "source to outbox".
+    """
     context = alert_context(alert.alert_id)
-    attributes = {"alert.id": alert.alert_id, "alert.rule": alert.rule, "alert.entity": alert.entity}
+    attributes: dict[str, str | int] = {
+        "alert.id": alert.alert_id,
+        "alert.rule": alert.rule,
+        "alert.entity": alert.entity,
+    }
     raised = alert.raised_time * 1_000_000
-    ways = (("source to outbox", alert.event_time * 1_000_000, raised), ("outbox to feeder", raised, time.time_ns()))
-    for name, start, end in ways:
+    if source:
+        attributes |= {
+            "messaging.system": "kafka",
+            "messaging.destination.name": source.topic,
+            "messaging.destination.partition.id": str(source.partition),
+            "messaging.kafka.offset": source.offset,
+        }
+        happened, received, stored = (
+            t * 1_000_000 for t in (source.event_time, source.receive_time, source.ingest_time)
+        )
+        ways = [("venue to producer", happened, received), ("ingest", received, stored)]
+        if not received:
+            ways = [("venue to node", happened, stored)]
+        ways.append(("raise", stored, raised))
+    else:
+        ways = [("source to outbox", alert.event_time * 1_000_000, raised)]
+    for name, start, end in [*ways, ("outbox to feeder", raised, taken)]:
         span = tracer().start_span(f"{name} {alert.status}", context, start_time=start, attributes=attributes)
         span.end(max(start, end))
 

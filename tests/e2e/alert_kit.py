@@ -21,11 +21,15 @@ from chctl.sqltext import statements
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
-#: The tables of the outbox, without the Kafka table behind them: a test that wants the topic writes to it.
+#: The tables of the outbox and of the events behind alerts, without the Kafka table behind the outbox: a test that
+#: wants the topic writes to it.
 MIGRATIONS = (
+    "create_book_topn",
     "create_alert_rules",
     "create_alerts",
     "create_alert_deliveries",
+    "create_user_orders",
+    "create_user_transfers",
     "create_alert_feeder_leases",
     "extend_alert_deliveries",
     "create_alert_silences",
@@ -33,7 +37,15 @@ MIGRATIONS = (
     "create_rule_owners",
     "create_alert_rule_changes",
 )
-VIEWS = ("alerts_open", "alerts_history", "alert_rule_changes_mv", "alert_delivery_failed_mv")
+VIEWS = (
+    "alert_rules_now",
+    "alert_thresholds",
+    "alerts_open",
+    "alerts_held",
+    "alerts_history",
+    "alert_rule_changes_mv",
+    "alert_delivery_failed_mv",
+)
 
 
 def create_tables(client: Client, views: Iterable[str] = VIEWS) -> None:

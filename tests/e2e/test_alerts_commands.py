@@ -15,14 +15,14 @@ from typer.testing import CliRunner, Result
 import cli
 from chctl import settings as settings_module
 from chctl.settings import Settings
-from tests.e2e.alert_kit import create_tables, raise_alerts
+from tests.e2e.alert_kit import VIEWS, create_tables, raise_alerts
 
 Run = Callable[..., Result]
 
 
 @pytest.fixture
 def outbox(client: Client) -> Client:
-    create_tables(client, ("alerts_open", "alerts_history", "alert_rule_changes_mv"))
+    create_tables(client, [view for view in VIEWS if view != "alert_delivery_failed_mv"])
     return client
 
 

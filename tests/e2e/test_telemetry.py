@@ -68,22 +68,46 @@ def test_an_alert_is_one_trace_from_its_source_to_its_channel(
         CHCTL_OTLP_API_KEY="s3cret",
     )
     try:
-        raise_alerts(client, [{"alert_id": "a1"}])
-        wait_for(lambda: deliveries(client, "delivered"))
+        now = time.time_ns() // 1_000_000_000
+        happened = [(now, 1.25, 8), (now - 3, 0.5, 7), (now + 2, 1.0, 9)]  # the last is after the second that raised it
+        client.insert(
+            "user_transfers",
+            [[when, when + late, when + late + 0.5, 42, 3, offset] for when, late, offset in happened],
+            column_names=["event_time", "receive_time", "ingest_time", "user_id", "partition", "offset"],
+        )
+        raise_alerts(client, [{"alert_id": "a1", "user_id": 42, "raised_time": float(now)}, {"alert_id": "a2"}])
+        wait_for(lambda: len(deliveries(client, "delivered")) == 2)
     finally:
         assert feeder.stop() == 0
 
     mine = [span for span in spans(receiver) if span.trace_id.hex() == trace_id("a1")]
-    assert sorted(span.name for span in mine) == [
-        "deliver webhook",
-        "deliver webhook",
+    assert {span.name for span in mine} == {
+        "venue to producer firing",
+        "ingest firing",
+        "raise firing",
         "outbox to feeder firing",
-        "source to outbox firing",
-    ]
-    assert client.query("SELECT DISTINCT trace_id FROM alert_deliveries").result_rows == [(trace_id("a1"),)]
-    assert client.query("SELECT trace_id FROM alerts_history").result_rows == [(trace_id("a1"),)]
+        "deliver webhook",
+    }
+    (ingest,) = [span for span in mine if span.name == "ingest firing"]
+    said = {a.key: a.value.string_value or a.value.int_value for a in ingest.attributes}
+    assert said["messaging.destination.name"] == "user_actions"
+    assert (said["messaging.destination.partition.id"], said["messaging.kafka.offset"]) == ("3", 8)
+    second = 1_000_000_000
+    assert (ingest.start_time_unix_nano - now * second, ingest.end_time_unix_nano - now * second) == (
+        1.25 * second,
+        1.75 * second,
+    )
+    # a2 is about a book of which no row is stored: its trace begins at the evidence
+    other = {span.name for span in spans(receiver) if span.trace_id.hex() == trace_id("a2")}
+    assert other == {"source to outbox firing", "outbox to feeder firing", "deliver webhook"}
+    for table in ("alert_deliveries", "alerts_history"):
+        named = client.query(f"SELECT DISTINCT alert_id, trace_id FROM {table} ORDER BY alert_id").result_rows
+        assert named == [("a1", trace_id("a1")), ("a2", trace_id("a2"))]
     statuses = {
-        attribute.value.int_value for span in mine for attribute in span.attributes if "status" in attribute.key
+        attribute.value.int_value
+        for span in spans(receiver)
+        for attribute in span.attributes
+        if "status" in attribute.key
     }
     assert statuses == {503, 204}
 
@@ -98,7 +122,7 @@ def test_an_alert_is_one_trace_from_its_source_to_its_channel(
     last = ExportMetricsServiceRequest.FromString(bodies(receiver, "/v1/metrics")[-1]).resource_metrics[0]
     assert {a.key: a.value.string_value for a in last.resource.attributes}["service.name"] == "chctl-feed-alerts"
     attempts = [m for m in last.scope_metrics[0].metrics if m.name == "chctl_alert_attempts"]
-    assert sorted(point.as_double for point in attempts[0].sum.data_points) == [1.0, 1.0]
+    assert sorted(point.as_double for point in attempts[0].sum.data_points) == [1.0, 2.0]
     keys = {got.headers.get("authorization") for got in receiver.got if got.path.startswith("/v1/")}
     assert keys == {"s3cret"}
     assert not feeder.said("s3cret")

@@ -6,6 +6,7 @@
 CREATE VIEW IF NOT EXISTS alerts_held AS
 SELECT
     alert_id,
+    raised AS raised_time,
     flaps,
     multiIf(rule IN ('delivery_failed', 'channel_test'), '', silence != '', silence, flaps AND (now64(3, 'UTC') < (raised + toIntervalMillisecond(toUInt64(1000 * flap_s)))), concat('flaps: back ', toString(dateDiff('second', last_end, raised)), ' s after its end, told if it lasts ', toString(flap_s), ' s'), '') AS reason
 FROM
