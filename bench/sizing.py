@@ -105,7 +105,7 @@ def measure(pipeline: Pipeline, topic: str, lines: list[str]) -> dict[str, Any]:
         "disk_bytes_per_row": round(sum(tables.values()), 1),
         "broker_bytes_per_row": round(packed / len(lines), 1),
         "wire_bytes_per_row": round(sum(map(len, lines)) / len(lines), 1),
-        "cpu_us_per_row": round(max(0.0, spent - blocks * block) / len(lines) * 1e6, 2),
+        "cpu_us_per_row": round((spent - blocks * block) / len(lines) * 1e6, 2),
         "cpu_ms_per_block": round(block * 1e3, 1),
         "tables": tables,
     }
@@ -125,6 +125,7 @@ def main() -> None:
     options = parser.parse_args()
     lines = given()
     pipeline = Pipeline()
+    pipeline.engine.query("SYSTEM STOP VIEWS")  # refreshed views cost CPU by the clock, not by the row
     topics = {}
     for topic in ("market_l2", "market_trades", "user_actions"):
         topics[topic] = measure(pipeline, topic, lines[topic])
