@@ -409,7 +409,7 @@ def _problems(contract: Contract, path: Path) -> list[tuple[str, str]]:
         found.append((".partitions", "a topic has at least one partition"))
     for position, field in enumerate(contract.fields):
         where = f".fields[{position}]"
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", field.name) or field.name in RESERVED:
+        if not re.fullmatch(r"_?[a-z][a-z0-9_]*", field.name) or field.name in RESERVED:
             found.append((f"{where}.name", f"{field.name!r} is no lower_case name, or one that the landing table adds"))
         if names.index(field.name) != position:
             found.append((f"{where}.name", f"field {field.name} is there twice"))

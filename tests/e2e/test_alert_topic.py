@@ -1,4 +1,4 @@
-"""What the node writes to the topic `alerts` is what the feeder reads: no row of it is refused."""
+"""What the node writes to the topic `alerts` is what the feeder reads and what the contract says: no row is refused."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from chctl.clickhouse import connect
+from chctl.contracts import load
 from chctl.node.run import NodeProcess
 from chctl.settings import PROJECT_DIR
 from chctl.sqltext import statements
@@ -37,6 +38,8 @@ def test_a_row_of_the_outbox_is_a_message_that_the_feeder_understands(fresh_node
         (alert,), errors = parse(message.value())
         assert errors == []
         assert message.key() == b"a1"
+        contract = load(PROJECT_DIR / "contracts" / "alerts.yaml")
+        assert list(contract.line_reasons(message.value())) == []
         assert (alert.alert_id, alert.user_id, alert.summary) == ("a1", 2**63 + 7, 'a "quote"\nand a line')
     finally:
         consumer.close()

@@ -20,8 +20,9 @@ AS WITH toUnixTimestamp64Milli(now64(3)) + 86400000 AS latest_ms SELECT
     in_threshold,
     in_summary,
     in_evidence,
+    in__key,
     raw,
-    (NOT foreign) AND (names = greatest(1, arraySum([in_alert_id IS NOT NULL, in_rule IS NOT NULL, in_severity IS NOT NULL, in_status IS NOT NULL, in_entity IS NOT NULL, in_venue IS NOT NULL, in_symbol IS NOT NULL, in_user_id IS NOT NULL, in_started_time IS NOT NULL, in_event_time IS NOT NULL, in_raised_time IS NOT NULL, in_value IS NOT NULL, in_baseline IS NOT NULL, in_threshold IS NOT NULL, in_summary IS NOT NULL, in_evidence IS NOT NULL]))) AND (NOT ifNull(
+    (NOT foreign) AND (names = greatest(1, arraySum([in_alert_id IS NOT NULL, in_rule IS NOT NULL, in_severity IS NOT NULL, in_status IS NOT NULL, in_entity IS NOT NULL, in_venue IS NOT NULL, in_symbol IS NOT NULL, in_user_id IS NOT NULL, in_started_time IS NOT NULL, in_event_time IS NOT NULL, in_raised_time IS NOT NULL, in_value IS NOT NULL, in_baseline IS NOT NULL, in_threshold IS NOT NULL, in_summary IS NOT NULL, in_evidence IS NOT NULL, in__key IS NOT NULL]))) AND (NOT ifNull(
         (in_alert_id IS NULL)
         OR (in_alert_id = '')
         OR (length(in_alert_id) > 128)
@@ -45,6 +46,8 @@ AS WITH toUnixTimestamp64Milli(now64(3)) + 86400000 AS latest_ms SELECT
         OR ((in_raised_time < 1230768000000) OR (in_raised_time > latest_ms))
         OR (length(in_summary) > 4096)
         OR (length(in_evidence) > 65536)
+        OR (in__key = '')
+        OR (length(in__key) > 128)
         OR (in_started_time > in_event_time)
     , false)) AS valid,
     topic,

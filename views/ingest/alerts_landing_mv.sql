@@ -19,6 +19,7 @@ AS SELECT
     in_threshold AS threshold,
     ifNull(in_summary, '') AS summary,
     ifNull(in_evidence, '') AS evidence,
+    in__key AS _key,
     raw,
     '' AS reject_reason,
     topic,

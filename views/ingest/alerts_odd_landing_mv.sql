@@ -21,6 +21,7 @@ AS SELECT
     in_threshold AS threshold,
     ifNull(in_summary, '') AS summary,
     ifNull(in_evidence, '') AS evidence,
+    in__key AS _key,
     raw,
     multiIf(
         ignore(keys, filled, mistyped), '',
@@ -67,8 +68,11 @@ AS SELECT
         length(in_summary) > 4096, 'summary: longer than 4096 bytes',
         has(mistyped, 'evidence'), 'evidence: not a string',
         length(in_evidence) > 65536, 'evidence: longer than 65536 bytes',
+        has(mistyped, '_key'), '_key: not a string',
+        in__key = '', '_key: empty',
+        length(in__key) > 128, '_key: longer than 128 bytes',
         in_started_time > in_event_time, 'started_time: after event_time',
-        NOT hasAll(['alert_id', 'rule', 'severity', 'status', 'entity', 'venue', 'symbol', 'user_id', 'started_time', 'event_time', 'raised_time', 'value', 'baseline', 'threshold', 'summary', 'evidence'], keys), concat('unknown field ', leftUTF8(arrayFirst(k -> (NOT has(['alert_id', 'rule', 'severity', 'status', 'entity', 'venue', 'symbol', 'user_id', 'started_time', 'event_time', 'raised_time', 'value', 'baseline', 'threshold', 'summary', 'evidence'], k)), keys), 64)),
+        NOT hasAll(['alert_id', 'rule', 'severity', 'status', 'entity', 'venue', 'symbol', 'user_id', 'started_time', 'event_time', 'raised_time', 'value', 'baseline', 'threshold', 'summary', 'evidence', '_key'], keys), concat('unknown field ', leftUTF8(arrayFirst(k -> (NOT has(['alert_id', 'rule', 'severity', 'status', 'entity', 'venue', 'symbol', 'user_id', 'started_time', 'event_time', 'raised_time', 'value', 'baseline', 'threshold', 'summary', 'evidence', '_key'], k)), keys), 64)),
         '') AS reject_reason,
     topic,
     partition,
@@ -82,6 +86,6 @@ FROM
         JSONExtractKeysAndValuesRaw(raw) AS pairs,
         arrayMap(p -> (p.1), pairs) AS keys,
         arrayMap(p -> (p.1), arrayFilter(p -> (p.2 != 'null'), pairs)) AS filled,
-        arrayMap(p -> (p.1), arrayFilter(p -> ((p.2 != 'null') AND (concat(p.1, ':', multiIf(startsWith(p.2, '"'), 's', startsWith(p.2, '['), 'a', p.2 IN ('true', 'false'), 'b', match(p.2, '^-?[0-9]+$'), 'i', match(p.2, '^-?[0-9]'), 'd', '')) NOT IN ('alert_id:s', 'rule:s', 'severity:s', 'status:s', 'entity:s', 'venue:s', 'symbol:s', 'user_id:i', 'started_time:i', 'event_time:i', 'raised_time:i', 'value:i', 'value:d', 'baseline:i', 'baseline:d', 'threshold:i', 'threshold:d', 'summary:s', 'evidence:s'))), pairs)) AS mistyped
+        arrayMap(p -> (p.1), arrayFilter(p -> ((p.2 != 'null') AND (concat(p.1, ':', multiIf(startsWith(p.2, '"'), 's', startsWith(p.2, '['), 'a', p.2 IN ('true', 'false'), 'b', match(p.2, '^-?[0-9]+$'), 'i', match(p.2, '^-?[0-9]'), 'd', '')) NOT IN ('alert_id:s', 'rule:s', 'severity:s', 'status:s', 'entity:s', 'venue:s', 'symbol:s', 'user_id:i', 'started_time:i', 'event_time:i', 'raised_time:i', 'value:i', 'value:d', 'baseline:i', 'baseline:d', 'threshold:i', 'threshold:d', 'summary:s', 'evidence:s', '_key:s'))), pairs)) AS mistyped
     FROM alerts_odd
 );

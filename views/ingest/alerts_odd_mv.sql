@@ -19,6 +19,7 @@ AS SELECT
     in_threshold,
     in_summary,
     in_evidence,
+    in__key,
     raw,
     topic,
     partition,
