@@ -38,13 +38,16 @@ def empty(engine: Engine) -> None:
 
 
 def replay(engine: Engine, market: Market, start_ms: int, block_ms: int) -> Iterator[tuple[int, float]]:
-    """Insert everything in blocks of `block_ms` of arrival; yield (rows of user actions, seconds taken) a block."""
+    """Insert everything in blocks of `block_ms` of arrival; yield (rows of user actions, seconds taken) a block.
+
+    The first block is what lies in the past.
+    """
     streams = (
         ("market_l2_landing", rows.market_l2(market, start_ms), None),
         ("market_trades_landing", rows.market_trades(market, start_ms), market.trades["arrival"]),
         ("user_actions_landing", rows.user_actions(market, start_ms), market.actions["arrival"]),
     )
-    cuts = np.arange(0, market.seconds * 1000 + 8000 + block_ms, block_ms)
+    cuts = np.concatenate([[-1], np.arange(0, market.seconds * 1000 + 8000 + block_ms, block_ms)])
     edges = []
     for _, table, arrival in streams:
         if arrival is None:
@@ -65,8 +68,10 @@ def replay(engine: Engine, market: Market, start_ms: int, block_ms: int) -> Iter
 def score(market: Market, alerts: list[dict[str, Any]], start_ms: int) -> tuple[list[Outcome], list[dict[str, Any]]]:
     """Outcomes of all labels, and the alerts that are false: about ordinary accounts or books with nothing wrong.
 
-    An alert of another rule about an offender during its episode (a stuffer is fast, too) is neither.
+    An alert of another rule about an offender during its episode (a stuffer is fast, too) is neither, nor is one about
+    the week before the start.
     """
+    alerts = [alert for alert in alerts if alert["fired_ms"] >= start_ms]
     outcomes = []
     for label in market.labels:
         times = [

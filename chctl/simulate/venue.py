@@ -1,8 +1,11 @@
 """A simulated venue, deterministic by seed: ordinary accounts, labelled offenders, books, trades, and a lossy network.
 
 Ordinary accounts are what makes surveillance hard: market makers that cancel 95 % and more of their orders, some of
-them within 100 ms; bots that now and then cancel everything; busy minutes in which the whole market speeds up; the odd
-accidental trade with oneself; people who mistype their password and then withdraw.
+them within 100 ms, and everything at once when their line breaks; bots that lay out grids and take them down, that work a
+large order for minutes, that begin in the middle of the day; busy minutes in which the whole market speeds up; news, at
+which the price jumps and spreads widen and depth thins for seconds; feeds that lose their place and mend it; the odd
+accidental trade with oneself; people who mistype their password and then withdraw. All of it comes at rates, so that a
+day has more of it than ten minutes. Transfers have a past of a week, which arrives before everything else.
 
 Offenders behave like others of their tier until their episode begins. Each has a kind (the rule that should see it)
 and a strength: strong, moderate or weak.
@@ -24,6 +27,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 TIERS = ("market_maker", "bot", "retail")
 ACTIONS = ("new", "cancel", "replace", "fill", "reject", "expire", "deposit", "withdrawal", "login", "login_failed")
 NEW, CANCEL, _, FILL, _, _, DEPOSIT, WITHDRAWAL, LOGIN, LOGIN_FAILED = range(len(ACTIONS))
+PAST_S = 7 * 86_400
 STRENGTHS = ("strong", "moderate", "weak")
 ACCOUNT_KINDS = (
     "aggressive_cancels",
@@ -55,7 +59,8 @@ class Label:
 class Market:
     """What a run produces; times are milliseconds after its start.
 
-    `actions`, `trades`, `books`: columns of equal length, in the order of arrival (`arrival` of each).
+    `actions`, `trades`, `books`: columns of equal length, in the order of arrival (`arrival` of each). Transfers of the
+    week before the start have negative times and the arrival -1.
     """
 
     seed: int
@@ -106,9 +111,14 @@ class Venue:
         self.offenders = offenders
         self.activity = self._activity()
         self.mids = np.array([self._walk(60000.0), self._walk(3000.0)])  # [symbol, 100 ms]
-        self.half_spread = self.mids[:, ::10] * 0.5e-4  # [symbol, second]
-        self.depth = np.exp(self.rng.normal(0, 0.15, self.half_spread.shape)) * np.array([[20.0], [400.0]])
+        self.half_spread = self.mids[:, ::10] * 0.5e-4 * self._breath(0.15)  # [symbol, second]
+        self.depth = self._breath(0.2) * np.array([[20.0], [400.0]])
         self.gaps: list[tuple[int, int, str]] = []  # (ms, symbol, reason)
+        for at in self.moments(1 / 1800, calm=True):
+            self._news(int(at // 1000))
+        for symbol in (0, 1):  # a feed that loses its place and takes a new snapshot
+            for at in self.moments(1 / 3600, calm=True):
+                self.gaps.append((int(at), symbol, str(self.rng.choice(("sequence", "checksum", "disconnect")))))
 
     def _activity(self) -> Floats:
         """How busy the whole market is, per second: 1 on average calm seconds, 2 to 3 in busy spells."""
@@ -118,12 +128,29 @@ class Venue:
             activity[int(start) : int(start) + length] *= self.rng.uniform(1.5, 2.5)
         return activity
 
+    def _breath(self, spread: float) -> Floats:
+        """Factors around 1 for both symbols and each second that wander for some ten seconds; `spread` in logarithm."""
+        steps = self.rng.normal(0, spread * np.sqrt(1 - 0.9**2), (2, self.seconds + 1))
+        steps[:, 0] = self.rng.normal(0, spread, 2)
+        for second in range(1, self.seconds + 1):
+            steps[:, second] += 0.9 * steps[:, second - 1]
+        return np.exp(steps)
+
+    def _news(self, at: int) -> None:
+        """From second `at` on the price has jumped; spreads are up to four times as wide, depth down to half, for seconds."""
+        self.mids[:, at * 10 :] *= np.exp(self.rng.normal(0, 15e-4))
+        fading = np.exp(-np.arange(self.half_spread.shape[1] - at) / self.rng.uniform(2, 6))
+        self.half_spread[:, at:] *= 1 + self.rng.uniform(0.5, 3) * fading
+        self.depth[:, at:] *= 1 - self.rng.uniform(0.2, 0.5) * fading
+        self.activity[at : at + int(self.rng.uniform(20, 60))] *= self.rng.uniform(1.5, 2.5)
+
     def _walk(self, price: float) -> Floats:
         return price * np.exp(np.cumsum(self.rng.normal(0, 1.5e-5, self.seconds * 10 + 10)))
 
     def moments(self, rate: float, begin_s: float = 0.0, end_s: float | None = None, calm: bool = False) -> Ints:
         """Poisson times (ms) at `rate` a second, faster when the market is busy unless `calm`."""
         end_s = self.seconds if end_s is None else min(end_s, self.seconds)
+        begin_s = min(begin_s, end_s - 0.001)
         peak = 1.0 if calm else float(self.activity.max())
         count = self.rng.poisson(rate * peak * max(0.0, end_s - begin_s))
         times = np.sort(self.rng.uniform(begin_s * 1000, end_s * 1000 - 1, count))
@@ -174,7 +201,11 @@ class Venue:
         count = len(times)
         if not count:
             return
-        taker = self.rng.choice(self.takers, count) if other is None else np.broadcast_to(other, count)
+        if other is None:  # never oneself: venues prevent it, but for accidents
+            drawn = self.rng.integers(0, len(self.takers), count)
+            taker = self.takers[(drawn + (self.takers[drawn] == maker)) % len(self.takers)]
+        else:
+            taker = np.broadcast_to(other, count)
         trades = self.events.ids(count)
         self.events.add(times, maker, FILL, **(body | {"trade": trades, "other": taker}))
         take = body | {"order": self.events.ids(count), "side": 1 - body["side"], "created": times}
@@ -191,30 +222,47 @@ class Venue:
         """Quotes both sides all the time, cancels 95 to 99 %, a tenth of that within 100 ms."""
         times = self.moments(self.rng.uniform(0.8, 3.0), end_s=end_s)
         life = self.rng.lognormal(np.log(self.rng.uniform(500, 1500)), 1.2, len(times))
+        for broken in self.moments(1 / 7200, end_s=end_s, calm=True):  # the venue cancels all, it is away for a while
+            life = np.where((times < broken) & (times + life > broken), broken - times, life)
+            kept = (times < broken) | (times > broken + self.rng.uniform(20_000, 120_000))
+            times, life = times[kept], life[kept]
         self.quote(user, times, life, self.rng.uniform(0.01, 0.05), 3000, 2.0)
+        self.bank(user, ((DEPOSIT, 1.0), (WITHDRAWAL, 1.0)), 20_000, 0.5, end_s)
 
     def bot(self, user: int, end_s: float | None = None) -> None:
-        """Works orders for seconds; some bots cancel everything at once now and then."""
-        times = self.moments(self.rng.uniform(0.03, 0.3), end_s=end_s)
+        """Works orders for seconds; some begin late, lay out a grid now and then, or work a large order for minutes."""
+        begin_s = self.rng.uniform(0, self.seconds / 2) if self.rng.random() < 0.1 else 0.0
+        times = self.moments(self.rng.uniform(0.03, 0.3), begin_s, end_s)
         life = self.rng.lognormal(np.log(5000), 1.0, len(times))
         self.quote(user, times, life, self.rng.uniform(0.1, 0.4), 1500, 3.0)
         if self.rng.random() < 0.1:  # a grid that is laid out and taken down again
-            start = self.rng.uniform(0, self.seconds - 60)
-            grid = (start * 1000 + np.sort(self.rng.uniform(0, 4000, 40))).astype(np.int64)
-            self.quote(user, grid, (start + self.rng.uniform(20, 50)) * 1000 - grid, 0.0, 300, 20.0)
+            for at in self.moments(1 / 1200, begin_s, end_s, calm=True):
+                grid = at + np.sort(self.rng.uniform(0, 4000, 40)).astype(np.int64)
+                self.quote(user, grid, at + self.rng.uniform(20_000, 50_000) - grid, 0.0, 300, 20.0)
+        if self.rng.random() < 0.1:  # a large order in slices, each taken within seconds
+            for at in self.moments(1 / 3600, begin_s, end_s, calm=True):
+                slices = at + np.cumsum(self.rng.uniform(4000, 10_000, int(self.rng.uniform(60, 150)))).astype(np.int64)
+                slices = slices[slices < (self.seconds if end_s is None else end_s) * 1000 - 4000]
+                side = int(self.rng.integers(0, 2))
+                self.quote(user, slices, self.rng.uniform(500, 3000, len(slices)), 0.9, 1000, 0.2, symbol=0, side=side)
 
     def retail(self, user: int, end_s: float | None = None) -> None:
         """A few orders; deposits, withdrawals and logins of ordinary sizes."""
         times = self.moments(self.rng.uniform(0.002, 0.02), end_s=end_s)
         self.quote(user, times, self.rng.lognormal(np.log(40_000), 1.0, len(times)), 0.5, 400, 8.0)
-        for action, a_day in ((DEPOSIT, 3.0), (WITHDRAWAL, 1.5), (LOGIN, 8.0)):
-            moments = self.moments(a_day / 86_400, calm=True, end_s=end_s)
-            self.transfer(user, moments, action, self.rng.lognormal(np.log(400), 1.1, len(moments)))
-        if self.rng.random() < 0.02:  # forgot the password, then takes some money out
-            at = self.rng.uniform(0, self.seconds - 60) * 1000
-            fails = int(self.rng.integers(1, 4))
-            self.transfer(user, (at + np.arange(fails) * 4000).astype(np.int64), LOGIN_FAILED, 0)
-            self.transfer(user, np.array([at + 30_000], dtype=np.int64), WITHDRAWAL, self.rng.lognormal(6, 1, 1))
+        self.bank(user, ((DEPOSIT, 3.0), (WITHDRAWAL, 1.5)), 400, 1.1, end_s)
+        self.transfer(user, self.moments(8 / 86_400, end_s=end_s, calm=True), LOGIN, 0)
+        for at in self.moments(0.5 / 86_400, end_s=end_s, calm=True):  # forgot the password, then takes some money out
+            self.transfer(user, at + np.arange(int(self.rng.integers(1, 5))) * 4000, LOGIN_FAILED, 0)
+            self.transfer(user, np.array([at + 30_000]), WITHDRAWAL, self.rng.lognormal(6, 1, 1))
+
+    def bank(
+        self, user: int, a_day: tuple[tuple[int, float], ...], median: float, spread: float, end_s: float | None
+    ) -> None:
+        """Deposits and withdrawals at daily rates, those of the week before included; log-normal amounts."""
+        for action, rate in a_day:
+            times = self.moments(rate / 86_400, -PAST_S, end_s, calm=True)
+            self.transfer(user, times, action, self.rng.lognormal(np.log(median), spread, len(times)))
 
     def transfer(self, user: int, times: Ints, action: int, amount: Any) -> None:
         """Deposits, withdrawals (of USDT) and logins; `quantity` carries the amount."""
@@ -370,8 +418,8 @@ class Venue:
         )
 
     def deliver(self, events: dict[str, Any]) -> dict[str, Any]:
-        """The network: 30 ms usually, 2 % up to 5 s late, 1 % delivered twice."""
-        keep = (events["time"] >= 0) & (events["time"] < self.ms)
+        """The network: 30 ms usually, 2 % up to 5 s late, 1 % delivered twice. What lies in the past is there already."""
+        keep = events["time"] < self.ms
         events = {c: v[keep] for c, v in events.items()}
         count = len(events["time"])
         events["event"] = np.arange(count)
@@ -379,7 +427,8 @@ class Venue:
         late = self.rng.random(count) < 0.02
         delay[late] += self.rng.uniform(0, 5000, int(late.sum()))
         twice = np.flatnonzero(self.rng.random(count) < 0.01)
-        arrival = np.concatenate([events["time"] + delay, events["time"][twice] + delay[twice] + 2000])
+        arrival = np.where(events["time"] < 0, -1, events["time"] + delay)
+        arrival = np.concatenate([arrival, np.where(events["time"] < 0, -1, arrival + 2000)[twice]])
         events = {c: np.concatenate([v, v[twice]]) for c, v in events.items()}
         order = np.argsort(arrival, kind="stable")
         return {c: v[order] for c, v in events.items()} | {"arrival": arrival[order].astype(np.int64)}
