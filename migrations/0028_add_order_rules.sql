@@ -29,7 +29,7 @@ INSERT INTO alert_rules (rule, scope, parameter, value, updated_time, updated_by
     ('order_to_trade', '*', 'min_value', 60, '2026-01-01 00:00:00', 'chctl', 'orders a trade'),
     ('order_to_trade', '*', 'min_orders', 250, '2026-01-01 00:00:00', 'chctl', 'orders in five minutes'),
     ('order_to_trade', '*', 'own_factor', 12, '2026-01-01 00:00:00', 'chctl', 'times the own ratio'),
-    ('order_to_trade', '*', 'peer_factor', 10, '2026-01-01 00:00:00', 'chctl', 'times the peers'' median'),
+    ('order_to_trade', '*', 'peer_factor', 20, '2026-01-01 00:00:00', 'chctl', 'times the peers'' median'),
     ('order_to_trade', '*', 'persist_signals', 5, '2026-01-01 00:00:00', 'chctl', 'bad seconds'),
     ('order_to_trade', '*', 'persist_s', 60, '2026-01-01 00:00:00', 'chctl', 'within'),
     ('order_to_trade', '*', 'resolve_s', 300, '2026-01-01 00:00:00', 'chctl', 'quiet seconds'),
@@ -57,8 +57,8 @@ INSERT INTO alert_rules (rule, scope, parameter, value, updated_time, updated_by
     ('price_fade', '*', 'min_value', 0.75, '2026-01-01 00:00:00', 'chctl', 'share of the cancelled amount'),
     ('price_fade', '*', 'own_factor', 1.5, '2026-01-01 00:00:00', 'chctl', 'times the own median minute'),
     ('price_fade', '*', 'peer_factor', 1.5, '2026-01-01 00:00:00', 'chctl', 'times the peers'' 0.95 quantile'),
-    ('price_fade', '*', 'persist_signals', 15, '2026-01-01 00:00:00', 'chctl', 'bad seconds'),
-    ('price_fade', '*', 'persist_s', 60, '2026-01-01 00:00:00', 'chctl', 'within'),
+    ('price_fade', '*', 'persist_signals', 60, '2026-01-01 00:00:00', 'chctl', 'bad seconds'),
+    ('price_fade', '*', 'persist_s', 120, '2026-01-01 00:00:00', 'chctl', 'within: a busy spell of the market is shorter'),
     ('price_fade', '*', 'resolve_s', 180, '2026-01-01 00:00:00', 'chctl', 'quiet seconds'),
     ('price_fade', '*', 'max_age_s', 900, '2026-01-01 00:00:00', 'chctl', 'older events raise nothing, so that replays stay quiet'),
     ('self_trade', '*', 'enabled', 1, '2026-01-01 00:00:00', 'chctl', '0 turns the rule off'),
@@ -104,6 +104,4 @@ INSERT INTO alert_rules (rule, scope, parameter, value, updated_time, updated_by
     ('large_transfer', '*', 'persist_signals', 1, '2026-01-01 00:00:00', 'chctl', 'bad seconds'),
     ('large_transfer', '*', 'persist_s', 1, '2026-01-01 00:00:00', 'chctl', 'within'),
     ('large_transfer', '*', 'resolve_s', 300, '2026-01-01 00:00:00', 'chctl', 'quiet seconds'),
-    ('large_transfer', '*', 'max_age_s', 900, '2026-01-01 00:00:00', 'chctl', 'older events raise nothing, so that replays stay quiet'),
-    ('order_velocity', 'tier:market_maker', 'min_value', 1200, '2026-01-01 00:00:00', 'chctl', 'quoting is their trade: 20 messages a second'),
-    ('order_to_trade', 'tier:market_maker', 'min_value', 1000, '2026-01-01 00:00:00', 'chctl', 'a calm book may not trade for minutes');
+    ('large_transfer', '*', 'max_age_s', 900, '2026-01-01 00:00:00', 'chctl', 'older events raise nothing, so that replays stay quiet');

@@ -1,5 +1,7 @@
 -- Compares what order_findings_mv has found with what is usual: a rule holds in a second where
 -- value >= greatest(min_value, own_factor * the account's usual, peer_factor * its peers' usual).
+-- order_velocity and order_to_trade say "far more than usual" and nothing else, so they hold only where something is
+-- usual: a node that has watched a book for less than three minutes has nothing to compare with and does not guess.
 -- Grain: one signal a (rule, user_id, venue, symbol, second) in which it holds; alerts_fired_mv makes alerts of them.
 -- Parameters (alert_rules; scope 'venue:symbol', then 'tier:<tier>', then '*'): enabled, min_value, own_factor, peer_factor;
 -- and persist_signals, persist_s, resolve_s, max_age_s (alerts_fired_mv); order_findings_mv names those of single rules.
@@ -36,4 +38,4 @@ FROM
         FROM order_findings
     )
 )
-WHERE ((levels[1]) > 0) AND (value >= threshold);
+WHERE ((levels[1]) > 0) AND (value >= threshold) AND ((rule NOT IN ('order_velocity', 'order_to_trade')) OR (own.1 > 0) OR (peers.1 > 0));

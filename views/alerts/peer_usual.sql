@@ -12,6 +12,6 @@ CREATE DICTIONARY IF NOT EXISTS peer_usual
     `orders_per_trade` Float64
 )
 PRIMARY KEY venue, symbol, user_tier
-SOURCE(CLICKHOUSE(DB 'chctl' QUERY 'SELECT toString(venue) AS venue, toString(symbol) AS symbol, user_tier, quantile(0.9)(high_messages) AS messages, quantile(0.9)(high_cancelled_100ms) AS cancelled_100ms, quantile(0.9)(high_filled) AS filled, quantile(0.9)(high_faded_share) AS faded_share, median(usual.orders_per_trade) AS orders_per_trade FROM chctl.order_usual_now AS usual GROUP BY venue, symbol, user_tier'))
+SOURCE(CLICKHOUSE(DB 'chctl' QUERY 'SELECT toString(venue) AS venue, toString(symbol) AS symbol, user_tier, quantile(0.9)(high_messages) AS messages, quantile(0.9)(high_cancelled_100ms) AS cancelled_100ms, quantile(0.9)(high_filled) AS filled, quantile(0.9)(high_faded_share) AS faded_share, median(lately_orders_per_trade) AS orders_per_trade FROM chctl.order_usual_now AS usual GROUP BY venue, symbol, user_tier'))
 LAYOUT(COMPLEX_KEY_HASHED())
 LIFETIME(MIN 5 MAX 10);
