@@ -107,7 +107,8 @@ class Pipeline:
         for block in blocks:
             first = block[0]
             if "sql" in first:
-                self.engine.query(first["sql"])
+                now = f"fromUnixTimestamp64Milli(toInt64({now_ms}), 'UTC')"
+                self.engine.query(first["sql"].replace("@now", now))
             elif "refresh" in first:
                 self.refresh(first["refresh"])
             elif "topic" in first:
