@@ -1,8 +1,8 @@
 """A simulated venue, deterministic by seed: ordinary accounts, labelled offenders, books, trades, and a lossy network.
 
 Ordinary accounts are what makes surveillance hard: market makers that cancel 95 % and more of their orders, some of
-them within 100 ms, and everything at once when their line breaks; bots that lay out grids and take them down, that work a
-large order for minutes, that begin in the middle of the day; busy minutes in which the whole market speeds up; news, at
+them within 100 ms, and everything at once when their line breaks; bots that lay out grids and take them down, that
+work a large order for minutes, that begin in the middle of the day; busy minutes in which the whole market speeds up; news, at
 which the price jumps and spreads widen and depth thins for seconds; feeds that lose their place and mend it; the odd
 accidental trade with oneself; people who mistype their password and then withdraw. All of it comes at rates, so that a
 day has more of it than ten minutes. Transfers have a past of a week, which arrives before everything else.
@@ -129,7 +129,7 @@ class Venue:
         return activity
 
     def _breath(self, spread: float) -> Floats:
-        """Factors around 1 for both symbols and each second that wander for some ten seconds; `spread` in logarithm."""
+        """Factors around 1, a symbol and second, that wander for some ten seconds; `spread` in logarithm."""
         steps = self.rng.normal(0, spread * np.sqrt(1 - 0.9**2), (2, self.seconds + 1))
         steps[:, 0] = self.rng.normal(0, spread, 2)
         for second in range(1, self.seconds + 1):
@@ -137,7 +137,7 @@ class Venue:
         return np.exp(steps)
 
     def _news(self, at: int) -> None:
-        """From second `at` on the price has jumped; spreads are up to four times as wide, depth down to half, for seconds."""
+        """At second `at` the price jumps; for seconds spreads are up to four times as wide and depth is down to half."""
         self.mids[:, at * 10 :] *= np.exp(self.rng.normal(0, 15e-4))
         fading = np.exp(-np.arange(self.half_spread.shape[1] - at) / self.rng.uniform(2, 6))
         self.half_spread[:, at:] *= 1 + self.rng.uniform(0.5, 3) * fading
@@ -418,7 +418,7 @@ class Venue:
         )
 
     def deliver(self, events: dict[str, Any]) -> dict[str, Any]:
-        """The network: 30 ms usually, 2 % up to 5 s late, 1 % delivered twice. What lies in the past is there already."""
+        """The network: 30 ms usually, 2 % up to 5 s late, 1 % delivered twice; the past is there already."""
         keep = events["time"] < self.ms
         events = {c: v[keep] for c, v in events.items()}
         count = len(events["time"])
