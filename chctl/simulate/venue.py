@@ -2,7 +2,8 @@
 
 Ordinary accounts are what makes surveillance hard: market makers that cancel 95 % and more of their orders, some of
 them within 100 ms, and everything at once when their line breaks; bots that lay out grids and take them down, that
-work a large order for minutes, that begin in the middle of the day; busy minutes in which the whole market speeds up; news, at
+work a large order for minutes, that begin in the middle of the day; busy minutes in which the whole market
+speeds up; news, at
 which the price jumps and spreads widen and depth thins for seconds; feeds that lose their place and mend it; the odd
 accidental trade with oneself; people who mistype their password and then withdraw. All of it comes at rates, so that a
 day has more of it than ten minutes. Transfers have a past of a week, which arrives before everything else.
@@ -137,7 +138,7 @@ class Venue:
         return np.exp(steps)
 
     def _news(self, at: int) -> None:
-        """At second `at` the price jumps; for seconds spreads are up to four times as wide and depth is down to half."""
+        """At second `at` the price jumps; for seconds spreads are up to four times as wide, depth down to half."""
         self.mids[:, at * 10 :] *= np.exp(self.rng.normal(0, 15e-4))
         fading = np.exp(-np.arange(self.half_spread.shape[1] - at) / self.rng.uniform(2, 6))
         self.half_spread[:, at:] *= 1 + self.rng.uniform(0.5, 3) * fading
