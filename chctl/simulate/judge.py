@@ -17,7 +17,7 @@ from chctl.simulate.venue import VENUE, Label, Market
 FILLED = (
     *("user_orders", "order_flow_1s", "order_watch", "order_baseline_1m", "user_transfers", "user_logins"),
     *("transfers_1m", "alert_signals", "alerts", "trades", "trades_1s", "book_topn", "book_deltas", "liquidity_1s"),
-    "rejected_events",
+    *("event_clock", "rejected_events"),
 )
 
 
