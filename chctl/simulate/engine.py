@@ -77,9 +77,12 @@ def schema(project_dirs: Iterable[Path]) -> list[str]:
         # What an engine may refuse is no table that a row passes through.
         known = [s for s in statements(path.read_text()) if not refusal(s)]
         found += [s.sql for s in known if "ENGINE = Kafka" not in s.sql]
+    left_out: set[str] = set()
     for view in apply_order(views):
         definition = parse_object(view.definition.sql)
         names = {definition.target or "", *definition.reads}
-        if not any(name.startswith(("kafka_", "to_kafka_")) for name in names):
+        if names & left_out or any(name.startswith(("kafka_", "to_kafka_")) for name in names):
+            left_out.add(definition.name)
+        else:
             found.append(view.definition.sql)
     return found
