@@ -13,7 +13,7 @@ demo: .venv/.installed
 	.venv/bin/chctl demo
 
 test: .venv/.installed
-	$(PY) -m pytest -q -n 3 --dist loadfile $(ARGS)
+	$(PY) -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/.installed
 	.venv/bin/ruff format --check .

@@ -123,16 +123,26 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class ClickHouseConsumer(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """How the node reads the topic; `rows_per_message` is what the producers usually pack, to size one poll."""
+    """How the node reads the topic; `rows_per_message` is what the producers usually pack, to size one poll.
+
+    A read is planned with every view behind the table, also when nothing has come: a topic asks for a shorter
+    `flush_interval_ms` than a second only where an alert hangs on it.
+    """
 
     num_consumers: int = 1
     max_block_size: int = 65536
     rows_per_message: int = 1
+    flush_interval_ms: int = 1000
 
     @property
     def poll_max_batch_size(self) -> int:
         """Messages a poll: one poll is drained whole, so it should hold about one block of rows."""
         return max(1, self.max_block_size // self.rows_per_message)
+
+    @property
+    def poll_timeout_ms(self) -> int:
+        """How long one poll waits for a message: half an interval, so that no flush is late by more."""
+        return self.flush_interval_ms // 2
 
 
 class Consumers(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -16,8 +16,8 @@ SETTINGS
     kafka_num_consumers = 1,
     kafka_max_block_size = 65536,
     kafka_poll_max_batch_size = 6553,
-    kafka_flush_interval_ms = 100,
-    kafka_poll_timeout_ms = 50,
+    kafka_flush_interval_ms = 1000,
+    kafka_poll_timeout_ms = 500,
     kafka_consumer_reschedule_ms = 10;
 
 -- frontend_events_parsed: grain: one line, read as the contract's fields, NULL where one is absent or of a wrong type; stores

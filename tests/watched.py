@@ -64,9 +64,10 @@ ARRAY JOIN
 OLD_ROWS = 300_000
 _HISTORY = (
     """
-    INSERT INTO trades (event_time, venue, symbol, trade_id, price, quantity, side, receive_time, ingest_time)
+    INSERT INTO trades
+        (event_time, venue, symbol, trade_id, price_ticks, quantity_lots, side, receive_time, ingest_time)
     SELECT
-        now64(3) - 180000 + number / 1000 AS event_time, 'simulated', 'SIMBTC', number, 60000, 0.1,
+        now64(3) - 180000 + number / 1000 AS event_time, 'simulated', 'SIMBTC', number, 60000, 1,
         'BUY', event_time, event_time
     FROM numbers({rows})
     """,

@@ -47,8 +47,8 @@ Key = tuple[str, str]
 #: Seconds for one answer of the node; pages do not wait that long for it.
 READ_TIMEOUT = 5.0
 
-#: Seconds to find out whether a new alert is held back.
-HELD_TIMEOUT = 0.5
+#: Seconds to find out whether a new alert is held back; a node that is slower is taken as not to answer.
+HELD_TIMEOUT = 3.0
 
 #: Stands for the idempotency key of an alert that waits for the page of its storm.
 HELD = "held"

@@ -99,13 +99,12 @@ def test_plan_takes_the_copy_for_a_project_and_shows_what_it_would_run(copy: Pat
     here, there = (plan.read(settings.model_copy(update={"project_dir": folder})) for folder in (PROJECT_DIR, copy))
     # the embedded node has no remote_servers: the plan names each dashboard that would read a cluster that is not there
     assert here.refusals == []
-    assert {refusal.split(":")[0] for refusal in there.refusals} <= {
-        path.relative_to(copy).as_posix() for path in copy.glob("views/dash/*.sql")
-    }
+    refused = {refusal.split(":")[0] for refusal in there.refusals}
+    assert refused <= {path.relative_to(copy).as_posix() for path in copy.glob("views/dash/*.sql")}
     assert all("cluster 'prod' not found" in refusal for refusal in there.refusals)
-    assert len(there.as_dict()["changes"]) == len(here.as_dict()["changes"])
+    paths_here, paths_there = ({change["path"] for change in one.as_dict()["changes"]} for one in (here, there))
+    assert paths_there == paths_here - refused
     shown = plan.show(there)
-    assert "ENGINE = ReplicatedReplacingMergeTree(ingest_time)" in shown
     assert "ON CLUSTER 'prod'" in shown
 
 

@@ -20,7 +20,7 @@ def demo(*arguments: str) -> tuple[int, dict]:
         cwd=PROJECT_DIR,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         check=False,
     )
     assert done.stdout, done.stderr

@@ -36,7 +36,7 @@ def line_of(text: str, needle: str) -> int:
     return text[: text.index(needle)].count("\n") + 1
 
 
-def test_the_topics_of_the_design_and_the_raw_feed_have_contracts() -> None:
+def test_the_topics_of_the_design_the_raw_feed_and_the_heartbeat_have_contracts() -> None:
     assert set(CONTRACTS) == {
         "social_raw",
         "social_processed",
@@ -46,6 +46,7 @@ def test_the_topics_of_the_design_and_the_raw_feed_have_contracts() -> None:
         "user_actions",
         "frontend_events",
         "alerts",
+        "heartbeats",
     }
     assert CONTRACTS["social_raw"].partitions == 12
     assert CONTRACTS["social_raw"].retention_ms == 7 * 86_400_000

@@ -106,14 +106,14 @@ def test_what_files_say_together_is_found_when_each_can_be_read(project: Path) -
     column = project / VIEW
     generated = project / "views" / "ingest" / "market_trades_checked_mv.sql"
     before = {path: path.read_text(encoding="utf-8") for path in (column, generated)}
-    column.write_text(before[column].replace("    price,", "    price AS prize,"), encoding="utf-8")
+    column.write_text(before[column].replace("    side,", "    side AS sides,"), encoding="utf-8")
     generated.write_text(before[generated].replace("in_price <= 0", "in_price < 0"), encoding="utf-8")
     try:
         found = [str(finding) for finding in lint.lint(project)]
     finally:
         for path, text in before.items():
             path.write_text(text, encoding="utf-8")
-    assert any(finding.startswith(f"{VIEW}:") and "did you mean price" in finding for finding in found), found
+    assert any(finding.startswith(f"{VIEW}:") and "did you mean side" in finding for finding in found), found
     assert (
         "views/ingest/market_trades_checked_mv.sql:1: is not what its contract renders to: run `chctl contracts render`"
         in found

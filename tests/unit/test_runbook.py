@@ -86,7 +86,7 @@ def run(sql):
 def state():
     return [run(f"SELECT count(), sum(cityHash64(*)) FROM {table}") for table in ("trades", "dash_trades_1s")]
 def trade(number):
-    run("INSERT INTO trades_in (event_time, venue, symbol, trade_id, price, quantity, side) "
+    run("INSERT INTO trades_in (event_time, venue, symbol, trade_id, price_ticks, quantity_lots, side) "
         f"SELECT now64(3), 'binance', 'BTCUSDT', number, 100 + number, 1, 'BUY' FROM numbers({number}, 500)")
 run("CREATE DATABASE chctl ENGINE = Atomic")
 run("USE chctl")

@@ -69,11 +69,19 @@ class Project:
         return client
 
     def snapshot(self) -> list[tuple[Any, ...]]:
-        """Everything that DDL or a write could change: objects, their definitions and their row counts."""
-        return self.query(
-            "SELECT name, uuid, create_table_query, total_rows FROM system.tables"
-            f" WHERE database = '{self.settings.clickhouse_database}' ORDER BY name"
+        """Everything that DDL or a write could change: objects, their definitions and their row counts.
+
+        Rows that replace each other are counted once: a merge in the background changes nothing.
+        """
+        database = self.settings.clickhouse_database
+        objects = self.query(
+            "SELECT name, uuid, create_table_query, total_rows, startsWith(engine, 'Replacing') FROM system.tables"
+            f" WHERE database = '{database}' ORDER BY name"
         )
+        return [
+            (*shown, self.query(f"SELECT count() FROM {database}.{shown[0]} FINAL") if replaces else rows)
+            for *shown, rows, replaces in objects
+        ]
 
 
 @pytest.fixture(scope="session")
