@@ -125,7 +125,7 @@ def test_a_variable_is_chosen_and_stands_in_the_address(page: Page) -> None:
 
 def test_a_link_of_an_alert_opens_what_it_is_about(page: Page, watched_node: Settings) -> None:
     with connect(watched_node) as client:
-        account = client.query("SELECT max(user_id) FROM dash_alerts").result_rows[0][0]
+        account = client.query("SELECT max(user_id) FROM dash_orders_1m").result_rows[0][0]
     show(page, "orders", f"from=now-1h&var-entity=user%3A{account}%40sim%3ABTCUSDT")
     assert page.run("document.getElementById('var-account').value") == str(account)
     assert page.run("[...document.querySelectorAll('#top_accounts tbody a')].map((a) => a.textContent)") == [
