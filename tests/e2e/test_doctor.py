@@ -98,25 +98,6 @@ def test_rows_that_are_refused_are_counted_against_those_that_are_stored(system:
     assert "20 of 20 rows" in found.says
 
 
-def test_a_view_that_throws_is_a_failing_consumer_with_the_reason(system: Settings) -> None:
-    with connect(system) as client:
-        client.command(
-            "CREATE MATERIALIZED VIEW broken_mv TO rejected_events AS "
-            "SELECT topic, throwIf(1, 'broken on purpose') = 0 AS partition, sender AS raw FROM heartbeats_landing"
-        )
-        try:
-            producer = Producer({"bootstrap.servers": system.kafka_brokers})
-            row = {"sender": "first", "sent_time": int(time.time() * 1000)}
-            producer.produce("heartbeats", msgspec.json.encode(row))
-            assert producer.flush(10) == 0
-            failing = wait_for(
-                lambda: [one for one in look(system, "consumer", "kafka_heartbeats") if one.status == "fail"]
-            )[0]
-            assert "broken on purpose" in failing.says
-        finally:
-            client.command("DROP TABLE broken_mv")
-
-
 @pytest.mark.parametrize(
     ("clock", "status", "says"),
     [(100.05, "ok", "within"), (103.0, "warn", "2.9 s ahead of ours"), (80.0, "fail", "19.9 s behind ours")],
