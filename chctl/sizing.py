@@ -15,7 +15,7 @@ import msgspec
 import yaml
 
 from chctl.answers import Row
-from chctl.contracts import Contract, load_all
+from chctl.contracts import ClickHouseConsumer, Contract, load_all
 
 DAY = 86_400
 GB = 1e9
@@ -25,8 +25,6 @@ DISK_ROOM = 1.5
 PEAK = 3.0
 #: Of all cores, what ingest may take at its peak; the rest is for queries, merges of large parts, broker and feeders.
 INGEST_SHARE = 0.5
-#: Blocks a second of each consumer: kafka_flush_interval_ms is 100, and an empty interval makes no block.
-BLOCKS_A_SECOND = 10.0
 #: The specification's one node: from, to.
 SPECIFIED = {"disk_gb": (1000, 2000), "ram_gib": (32, 64), "cores": (8, 16), "network_mbit": (1000, 1000)}
 CORES, RAM_GIB, DISK_GB = (8, 16, 32, 48, 64, 96), (32, 64, 128, 256, 512), (1000, 2000, 4000, 8000, 16_000)
@@ -136,9 +134,9 @@ def _stream(cost: Topic, contract: Contract, rate: float, days: int) -> Stream:
 
 
 def _cores(cost: Topic, contract: Contract, rate: float) -> float:
-    """Cores busy with these rows a second: each row, and each block that holds some."""
-    reader = contract.consumers.clickhouse
-    blocks = min(rate, BLOCKS_A_SECOND * (reader.num_consumers if reader else 1))
+    """Cores busy with these rows a second: each row, and each block that holds some; an empty interval makes none."""
+    reader = contract.consumers.clickhouse or ClickHouseConsumer()
+    blocks = min(rate, reader.num_consumers * 1000 / reader.flush_interval_ms)
     return rate * cost.cpu_us_per_row / 1e6 + blocks * cost.cpu_ms_per_block / 1e3
 
 
