@@ -106,7 +106,7 @@ def make_plan(
         plan.refusals += [str(f) for f in check(project)]
         plan.refusals += unparsable(client, pending, touched)
     if touched and not plan.refusals:
-        order = [v for v in apply_order(project.views) if v in touched]
+        order = [v for v in apply_order(project.views, project.relays) if v in touched]
         plan_views(client, database, order, applied, plan, {*overwrite, *half_done(book, applied)})
     gone = [a for name, a in applied.items() if name not in {v.name for v in project.views} and name in existing]
     if gone:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from clickhouse_migrations.migration import DOWN_SUFFIX, Migration
 
-from chctl.sqltext import SqlError, Statement, statements
+from chctl.sqltext import SqlError, Statement, parse_object, relayed_to, statements
 from chctl.views import FileError, View, load_views, read_sql
 
 if TYPE_CHECKING:
@@ -59,12 +60,28 @@ class Project:
             return {}
         return {c.topic: c for c in load_all(self.dir / "contracts")}
 
+    @cached_property
+    def relays(self) -> dict[str, str]:
+        """Buffer table -> the table that it passes rows on to, as migrations/ say."""
+        return relays(s for migration in self.migrations for s in migration.statements)
+
     @classmethod
     def read(cls, project_dir: Path) -> Project:
         """Read migrations/ and views/. Raises FileError on a file that cannot be used."""
         if not (project_dir / "migrations").is_dir():
             raise FileError(f"{project_dir}/migrations", "does not exist: point CHCTL_PROJECT_DIR at a project")
         return cls(project_dir, read_migrations(project_dir), load_views(project_dir))
+
+
+def relays(found: Iterable[Statement]) -> dict[str, str]:
+    """Buffer table -> the table that it passes rows on to."""
+    buffers = {}
+    for statement in found:
+        if re.search(r"\bBuffer\s*\(", statement.sql):
+            definition = parse_object(statement.sql)
+            if definition.engine == "Buffer":
+                buffers[definition.name] = relayed_to(definition)
+    return buffers
 
 
 def read_migrations(project_dir: Path) -> list[MigrationFile]:

@@ -265,6 +265,13 @@ def parse_object(sql: str) -> ObjectDef:
     return ObjectDef(name, kind, sql, engine=engine, engine_clause=clause, columns=columns, settings=_settings(clause))
 
 
+def relayed_to(buffer: ObjectDef) -> str:
+    """The table that a Buffer passes rows on to: its second argument, after the database."""
+    arguments = _Cursor(buffer.engine_clause.removeprefix(buffer.engine).strip()).parens() or ""
+    parts = split_commas(arguments)
+    return (parts[1].strip().strip("`'\"")) if len(parts) > 1 else ""
+
+
 def _parse_view(cursor: _Cursor, kind: str, name: str, sql: str) -> ObjectDef:
     refresh = ""
     if kind == "mv" and cursor.accept("REFRESH"):

@@ -28,7 +28,7 @@ TLS_DIR = "/etc/clickhouse-server/tls"
 _KAFKA_REASONS = {
     "session_timeout_ms": "A restarted server gets its partitions back in seconds, not in a minute.",
     "enable_metrics_push": "Else a chain of views that ends in a Kafka table may stall for a second a cycle.",
-    "fetch_wait_max_ms": "The broker answers at once: alerts come in a tenth of a second instead of four.",
+    "fetch_wait_max_ms": "A fetch waits a moment at most: alerts come in tenths of a second instead of four seconds.",
     "queue_buffering_max_ms": "An alert leaves at once.",
     "auto_offset_reset": "A new group starts with the oldest message: nothing is skipped.",
 }

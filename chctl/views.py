@@ -3,14 +3,15 @@
 The order comes from what each statement reads and writes, not from names:
 
 1. an object follows everything it reads (a view, a dictionary, a table that is also a file);
-2. a materialized view precedes the ones that write the table it is triggered by. Readers are attached before rows can
-   arrive: `<topic>_landing_mv`, without which nothing is read from Kafka, therefore comes last of its family.
+2. a materialized view precedes the ones that write the table it is triggered by, also through a Buffer. Readers are
+   attached before rows can arrive: `<topic>_parsed_mv`, without which nothing is read from Kafka, therefore comes last of
+   its family.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -101,8 +102,12 @@ def load_views(project_dir: Path) -> list[View]:
     return views
 
 
-def apply_order(views: Iterable[View]) -> list[View]:
-    """Sort views so that what is read exists and readers are attached before writers. Raises FileError on a cycle."""
+def apply_order(views: Iterable[View], relays: Mapping[str, str] | None = None) -> list[View]:
+    """Sort views so that what is read exists and readers are attached before writers. Raises FileError on a cycle.
+
+    `relays`: Buffer table -> the table it passes rows on to.
+    """
+    relays = relays or {}
     by_name = {view.name: view for view in views}
     after: dict[str, set[str]] = {name: set() for name in by_name}
     for name, view in by_name.items():
@@ -115,7 +120,8 @@ def apply_order(views: Iterable[View]) -> list[View]:
             triggered.setdefault(view.definition.trigger, set()).add(name)
     for name, view in by_name.items():
         if view.definition.kind in ("mv", "refreshable") and view.definition.target:
-            after[name] |= triggered.get(view.definition.target, set()) - {name}
+            filled = relays.get(view.definition.target, view.definition.target)
+            after[name] |= triggered.get(filled, set()) - {name}
     try:
         return [by_name[name] for name in _stable(after)]
     except CycleError:

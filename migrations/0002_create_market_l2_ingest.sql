@@ -20,6 +20,46 @@ SETTINGS
     kafka_poll_timeout_ms = 50,
     kafka_consumer_reschedule_ms = 10;
 
+-- market_l2_gate: grain: one line, on its way to market_l2_parsed; keeps nothing, since every block exceeds its limits and
+-- is passed on at once, and a block that fails there fails here. ClickHouse plans a Kafka table's views before it polls,
+-- also when nothing comes; what stands behind a Buffer is planned only for rows. Filled by market_l2_parsed_mv.
+CREATE TABLE IF NOT EXISTS market_l2_gate
+(
+    in_venue Nullable(String),
+    in_symbol Nullable(String),
+    in_update_type Nullable(String),
+    in_window_start Nullable(Int64),
+    in_event_time Nullable(Int64),
+    in_receive_time Nullable(Int64),
+    in_first_seq Nullable(UInt64),
+    in_last_seq Nullable(UInt64),
+    in_diffs Nullable(Int64),
+    in_price_scale Nullable(Int64),
+    in_size_scale Nullable(Int64),
+    in_bid_ticks Array(Int64),
+    in_bid_lots Array(Int64),
+    in_ask_ticks Array(Int64),
+    in_ask_lots Array(Int64),
+    in_delta_bid_ticks Array(Int64),
+    in_delta_bid_lots Array(Int64),
+    in_delta_ask_ticks Array(Int64),
+    in_delta_ask_lots Array(Int64),
+    in_depth_bps Array(Int64),
+    in_bid_depth Array(Float64),
+    in_ask_depth Array(Float64),
+    in_expected_seq Nullable(UInt64),
+    in_received_seq Nullable(UInt64),
+    in_reason Nullable(String),
+    raw String,
+    names UInt64,
+    foreign Bool,
+    topic String,
+    partition UInt64,
+    offset UInt64,
+    kafka_time DateTime64(3, 'UTC')
+)
+ENGINE = Buffer(currentDatabase(), market_l2_parsed, 1, 0, 0, 0, 0, 0, 0);
+
 -- market_l2_parsed: grain: one line, read as the contract's fields, NULL where one is absent or of a wrong type; stores
 -- nothing. Read by market_l2_checked_mv alone. A table between each step and the next because ClickHouse analyses a view for
 -- every block, in a time that grows faster than the view: in one view this takes up to ten times as long.

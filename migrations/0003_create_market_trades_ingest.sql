@@ -20,6 +20,31 @@ SETTINGS
     kafka_poll_timeout_ms = 50,
     kafka_consumer_reschedule_ms = 10;
 
+-- market_trades_gate: grain: one line, on its way to market_trades_parsed; keeps nothing, since every block exceeds its limits and
+-- is passed on at once, and a block that fails there fails here. ClickHouse plans a Kafka table's views before it polls,
+-- also when nothing comes; what stands behind a Buffer is planned only for rows. Filled by market_trades_parsed_mv.
+CREATE TABLE IF NOT EXISTS market_trades_gate
+(
+    in_venue Nullable(String),
+    in_symbol Nullable(String),
+    in_trade_id Nullable(UInt64),
+    in_event_time Nullable(Int64),
+    in_receive_time Nullable(Int64),
+    in_price Nullable(Float64),
+    in_quantity Nullable(Float64),
+    in_side Nullable(String),
+    in_taker Nullable(Bool),
+    in_order_id Nullable(UInt64),
+    raw String,
+    names UInt64,
+    foreign Bool,
+    topic String,
+    partition UInt64,
+    offset UInt64,
+    kafka_time DateTime64(3, 'UTC')
+)
+ENGINE = Buffer(currentDatabase(), market_trades_parsed, 1, 0, 0, 0, 0, 0, 0);
+
 -- market_trades_parsed: grain: one line, read as the contract's fields, NULL where one is absent or of a wrong type; stores
 -- nothing. Read by market_trades_checked_mv alone. A table between each step and the next because ClickHouse analyses a view for
 -- every block, in a time that grows faster than the view: in one view this takes up to ten times as long.

@@ -20,6 +20,45 @@ SETTINGS
     kafka_poll_timeout_ms = 50,
     kafka_consumer_reschedule_ms = 10;
 
+-- user_actions_gate: grain: one line, on its way to user_actions_parsed; keeps nothing, since every block exceeds its limits and
+-- is passed on at once, and a block that fails there fails here. ClickHouse plans a Kafka table's views before it polls,
+-- also when nothing comes; what stands behind a Buffer is planned only for rows. Filled by user_actions_parsed_mv.
+CREATE TABLE IF NOT EXISTS user_actions_gate
+(
+    in_event_id Nullable(String),
+    in_event_time Nullable(Int64),
+    in_receive_time Nullable(Int64),
+    in_user_id Nullable(UInt64),
+    in_user_tier Nullable(String),
+    in_action Nullable(String),
+    in_venue Nullable(String),
+    in_symbol Nullable(String),
+    in_order_id Nullable(UInt64),
+    in_side Nullable(String),
+    in_type Nullable(String),
+    in_price Nullable(Float64),
+    in_quantity Nullable(Float64),
+    in_filled_quantity Nullable(Float64),
+    in_status Nullable(String),
+    in_trade_id Nullable(UInt64),
+    in_counterparty_id Nullable(UInt64),
+    in_liquidity Nullable(String),
+    in_replaces_order_id Nullable(UInt64),
+    in_order_time Nullable(Int64),
+    in_asset Nullable(String),
+    in_amount Nullable(Float64),
+    in_address_hash Nullable(String),
+    in_metadata Nullable(String),
+    raw String,
+    names UInt64,
+    foreign Bool,
+    topic String,
+    partition UInt64,
+    offset UInt64,
+    kafka_time DateTime64(3, 'UTC')
+)
+ENGINE = Buffer(currentDatabase(), user_actions_parsed, 1, 0, 0, 0, 0, 0, 0);
+
 -- user_actions_parsed: grain: one line, read as the contract's fields, NULL where one is absent or of a wrong type; stores
 -- nothing. Read by user_actions_checked_mv alone. A table between each step and the next because ClickHouse analyses a view for
 -- every block, in a time that grows faster than the view: in one view this takes up to ten times as long.

@@ -20,6 +20,32 @@ SETTINGS
     kafka_poll_timeout_ms = 500,
     kafka_consumer_reschedule_ms = 10;
 
+-- frontend_events_gate: grain: one line, on its way to frontend_events_parsed; keeps nothing, since every block exceeds its limits and
+-- is passed on at once, and a block that fails there fails here. ClickHouse plans a Kafka table's views before it polls,
+-- also when nothing comes; what stands behind a Buffer is planned only for rows. Filled by frontend_events_parsed_mv.
+CREATE TABLE IF NOT EXISTS frontend_events_gate
+(
+    in_event_id Nullable(String),
+    in_event_time Nullable(Int64),
+    in_receive_time Nullable(Int64),
+    in_session_id Nullable(String),
+    in_user_id Nullable(UInt64),
+    in_event_type Nullable(String),
+    in_element Nullable(String),
+    in_page Nullable(String),
+    in_properties Nullable(String),
+    in_ip_prefix Nullable(String),
+    in_user_agent Nullable(String),
+    raw String,
+    names UInt64,
+    foreign Bool,
+    topic String,
+    partition UInt64,
+    offset UInt64,
+    kafka_time DateTime64(3, 'UTC')
+)
+ENGINE = Buffer(currentDatabase(), frontend_events_parsed, 1, 0, 0, 0, 0, 0, 0);
+
 -- frontend_events_parsed: grain: one line, read as the contract's fields, NULL where one is absent or of a wrong type; stores
 -- nothing. Read by frontend_events_checked_mv alone. A table between each step and the next because ClickHouse analyses a view for
 -- every block, in a time that grows faster than the view: in one view this takes up to ten times as long.

@@ -20,6 +20,38 @@ SETTINGS
     kafka_poll_timeout_ms = 500,
     kafka_consumer_reschedule_ms = 10;
 
+-- alerts_gate: grain: one line, on its way to alerts_parsed; keeps nothing, since every block exceeds its limits and
+-- is passed on at once, and a block that fails there fails here. ClickHouse plans a Kafka table's views before it polls,
+-- also when nothing comes; what stands behind a Buffer is planned only for rows. Filled by alerts_parsed_mv.
+CREATE TABLE IF NOT EXISTS alerts_gate
+(
+    in_alert_id Nullable(String),
+    in_rule Nullable(String),
+    in_severity Nullable(String),
+    in_status Nullable(String),
+    in_entity Nullable(String),
+    in_venue Nullable(String),
+    in_symbol Nullable(String),
+    in_user_id Nullable(UInt64),
+    in_started_time Nullable(Int64),
+    in_event_time Nullable(Int64),
+    in_raised_time Nullable(Int64),
+    in_value Nullable(Float64),
+    in_baseline Nullable(Float64),
+    in_threshold Nullable(Float64),
+    in_summary Nullable(String),
+    in_evidence Nullable(String),
+    in__key Nullable(String),
+    raw String,
+    names UInt64,
+    foreign Bool,
+    topic String,
+    partition UInt64,
+    offset UInt64,
+    kafka_time DateTime64(3, 'UTC')
+)
+ENGINE = Buffer(currentDatabase(), alerts_parsed, 1, 0, 0, 0, 0, 0, 0);
+
 -- alerts_parsed: grain: one line, read as the contract's fields, NULL where one is absent or of a wrong type; stores
 -- nothing. Read by alerts_checked_mv alone. A table between each step and the next because ClickHouse analyses a view for
 -- every block, in a time that grows faster than the view: in one view this takes up to ten times as long.

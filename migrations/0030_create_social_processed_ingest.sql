@@ -20,6 +20,41 @@ SETTINGS
     kafka_poll_timeout_ms = 500,
     kafka_consumer_reschedule_ms = 10;
 
+-- social_processed_gate: grain: one line, on its way to social_processed_parsed; keeps nothing, since every block exceeds its limits and
+-- is passed on at once, and a block that fails there fails here. ClickHouse plans a Kafka table's views before it polls,
+-- also when nothing comes; what stands behind a Buffer is planned only for rows. Filled by social_processed_parsed_mv.
+CREATE TABLE IF NOT EXISTS social_processed_gate
+(
+    in_event_id Nullable(String),
+    in_event_time Nullable(Int64),
+    in_processed_time Nullable(Int64),
+    in_source Nullable(String),
+    in_symbols Array(String),
+    in_language Nullable(String),
+    in_text Nullable(String),
+    in_text_hash Nullable(UInt64),
+    in_author_hash Nullable(String),
+    in_sentiment_score Nullable(Float64),
+    in_sentiment_label Nullable(String),
+    in_confidence Nullable(Float64),
+    in_tokens_count Nullable(Int64),
+    in_engagement Nullable(UInt64),
+    in_model Nullable(String),
+    in_cost_usd Nullable(Float64),
+    in_embedding Array(Float64),
+    in_embedding_id Nullable(String),
+    in_sampled_weight Nullable(Float64),
+    in_metadata Nullable(String),
+    raw String,
+    names UInt64,
+    foreign Bool,
+    topic String,
+    partition UInt64,
+    offset UInt64,
+    kafka_time DateTime64(3, 'UTC')
+)
+ENGINE = Buffer(currentDatabase(), social_processed_parsed, 1, 0, 0, 0, 0, 0, 0);
+
 -- social_processed_parsed: grain: one line, read as the contract's fields, NULL where one is absent or of a wrong type; stores
 -- nothing. Read by social_processed_checked_mv alone. A table between each step and the next because ClickHouse analyses a view for
 -- every block, in a time that grows faster than the view: in one view this takes up to ten times as long.

@@ -20,6 +20,23 @@ SETTINGS
     kafka_poll_timeout_ms = 500,
     kafka_consumer_reschedule_ms = 10;
 
+-- heartbeats_gate: grain: one line, on its way to heartbeats_parsed; keeps nothing, since every block exceeds its limits and
+-- is passed on at once, and a block that fails there fails here. ClickHouse plans a Kafka table's views before it polls,
+-- also when nothing comes; what stands behind a Buffer is planned only for rows. Filled by heartbeats_parsed_mv.
+CREATE TABLE IF NOT EXISTS heartbeats_gate
+(
+    in_sender Nullable(String),
+    in_sent_time Nullable(Int64),
+    raw String,
+    names UInt64,
+    foreign Bool,
+    topic String,
+    partition UInt64,
+    offset UInt64,
+    kafka_time DateTime64(3, 'UTC')
+)
+ENGINE = Buffer(currentDatabase(), heartbeats_parsed, 1, 0, 0, 0, 0, 0, 0);
+
 -- heartbeats_parsed: grain: one line, read as the contract's fields, NULL where one is absent or of a wrong type; stores
 -- nothing. Read by heartbeats_checked_mv alone. A table between each step and the next because ClickHouse analyses a view for
 -- every block, in a time that grows faster than the view: in one view this takes up to ten times as long.

@@ -11,16 +11,14 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from chctl import migrate, topics
 from chctl.clickhouse import connect
-from chctl.contracts import load_all
 from chctl.node import broker
 from chctl.node.run import NodeProcess, start_process
 from chctl.settings import PROJECT_DIR, Settings
 from tests.kafka import server as kafka_server
 from tests.kafka.server import ApacheKafka
-from tests.waiting import wait_for
-from tests.watched import watched
+from tests.watched import fill
+from tests.whole import Start, image, lay
 
 # --- node and broker --------------------------------------------------------------------------------------------------
 
@@ -56,6 +54,40 @@ def fresh_node(tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
         for process in started:
             process.kill()
         broker.stop(data_dir)
+
+
+@pytest.fixture(scope="session")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a node with all migrations and views applied, to start others from (tests/whole.py)."""
+    return image(tmp_path_factory)
+
+
+@pytest.fixture
+def whole_node(fresh_node: Start, schema: Path, tmp_path: Path) -> Start:
+    """As `fresh_node`, but the node starts with every topic, table and view."""
+
+    def start(*arguments: str, **options: object) -> NodeProcess:
+        if not (tmp_path / "data").exists():
+            brokers = str(options.get("brokers", ""))
+            lay(
+                tmp_path / "data", schema, Settings().model_copy(update={"kafka_brokers": brokers}) if brokers else None
+            )
+        return fresh_node(*arguments, **options)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, schema: Path) -> Iterator[Settings]:
+    """One node with every topic, table and view for a test file."""
+    folder = tmp_path_factory.mktemp("whole")
+    lay(folder, schema)
+    process = start_process(folder)
+    try:
+        yield process.settings()
+    finally:
+        process.kill()
+        broker.stop(folder)
 
 
 @pytest.fixture
@@ -95,29 +127,11 @@ def topic(node: NodeProcess) -> Callable[..., str]:
     return create
 
 
-@pytest.fixture(scope="session")
-def watched_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+@pytest.fixture(scope="module")
+def watched_node(whole: Settings) -> Settings:
     """A node that has watched a simulated venue, for dashboards and the page; tests read it and change nothing."""
-    with watched(tmp_path_factory.mktemp("watched")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A node of its own with topics, migrations and views applied, whose Kafka tables have begun to read."""
-    folder = tmp_path_factory.mktemp("system")
-    process = start_process(folder)
-    s = process.settings()
-    try:
-        topics.apply(s, topics.read(s, load_all(PROJECT_DIR / "contracts")))
-        migrate.migrate(s)
-        polling = "SELECT count() FROM dash_consumers WHERE (silent_s IS NULL) OR (partitions = 0)"
-        with connect(s) as client:
-            wait_for(lambda: client.command(polling) == 0)
-        yield s
-    finally:
-        process.kill()
-        broker.stop(folder)
+    fill(whole)
+    return whole
 
 
 # --- Apache Kafka -----------------------------------------------------------------------------------------------------

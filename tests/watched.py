@@ -1,4 +1,4 @@
-"""A node that has watched a venue for minutes: every stream, incidents, alerts, rejects; for dashboards and the page.
+"""What a node has that has watched a venue for minutes: streams, incidents, alerts, rejects; for dashboards and page.
 
 Rows take the real path (broker, Kafka tables, views), those of accounts from the landing tables on; all at once, dated
 so that the last has just happened.
@@ -10,20 +10,17 @@ import json
 import random
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from chctl.clickhouse import connect
 from chctl.demo import social
 from chctl.demo.exchange import Incident, SimulatedVenue, simulate
-from chctl.node import broker, drain
-from chctl.node.run import start_process
+from chctl.node import drain
 from chctl.settings import Settings
 from chctl.simulate import rows as simulated
 from chctl.simulate.venue import simulate as simulate_accounts
 from feeders.analysis.lexicon import MODEL, analyser
 from feeders.normalizer import Normalizer, Row
-from tests.e2e.market_kit import bring_up, publish
+from tests.e2e.market_kit import publish
 from tests.waiting import wait_for
 
 BOOK_SECONDS = 300
@@ -85,19 +82,6 @@ _HISTORY = (
     FROM numbers({rows})
     """,
 )
-
-
-@contextmanager
-def watched(folder: Path) -> Iterator[Settings]:
-    """Such a node on a folder of its own; its settings."""
-    node = start_process(folder)
-    try:
-        settings = bring_up(node)
-        fill(settings)
-        yield settings
-    finally:
-        node.kill()
-        broker.stop(folder)
 
 
 def fill(settings: Settings) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from chdb.session import Session
 
 from chctl.optional import refusal
+from chctl.project import relays
 from chctl.settings import PROJECT_DIR
 from chctl.sqltext import parse_object, statements
 from chctl.views import apply_order, load_views
@@ -68,6 +69,7 @@ class Engine:
 def schema(project_dirs: Iterable[Path]) -> list[str]:
     """The statements of migrations/ and views/ that need no Kafka, in the order they apply."""
     found: list[str] = []
+    passed_on: dict[str, str] = {}
     views = []
     files: list[Path] = []
     for directory in project_dirs:
@@ -77,8 +79,9 @@ def schema(project_dirs: Iterable[Path]) -> list[str]:
         # What an engine may refuse is no table that a row passes through.
         known = [s for s in statements(path.read_text()) if not refusal(s)]
         found += [s.sql for s in known if "ENGINE = Kafka" not in s.sql]
+        passed_on |= relays(known)
     left_out: set[str] = set()
-    for view in apply_order(views):
+    for view in apply_order(views, passed_on):
         definition = parse_object(view.definition.sql)
         names = {definition.target or "", *definition.reads}
         if names & left_out or any(name.startswith(("kafka_", "to_kafka_")) for name in names):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
@@ -13,14 +13,11 @@ from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
-from chctl import migrate, topics
 from chctl.clickhouse import connect
-from chctl.contracts import load_all
 from chctl.demo.ledger import Stream, streams
 from chctl.node import drain
-from chctl.node.run import NodeProcess
 from chctl.rebuild import rebuild
-from chctl.settings import PROJECT_DIR, Settings
+from chctl.settings import Settings
 from feeders.events import Raw
 from feeders.market import Replay, run_market
 from feeders.normalizer import Normalizer, Row
@@ -30,14 +27,6 @@ from feeders.sources import venue
 
 SPOT = "binance/spot_btcusdt_20240808.jsonl.gz"
 ROLLUPS = ("liquidity_1s", "trades_1s")
-
-
-def bring_up(node: NodeProcess) -> Settings:
-    """Topics, migrations and views on the node; the settings that name it."""
-    settings = node.settings()
-    topics.apply(settings, topics.read(settings, load_all(PROJECT_DIR / "contracts")))
-    migrate.migrate(settings)
-    return settings
 
 
 def first(seconds: float, events: Iterable[Raw]) -> Iterator[Raw]:
@@ -129,6 +118,3 @@ def assert_whole(found: State) -> None:
         ("market_trades", 0, 0),
     ]
     assert found.differing == dict.fromkeys(ROLLUPS, 0)
-
-
-Start = Callable[..., NodeProcess]

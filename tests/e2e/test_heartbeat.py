@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from chctl import migrate, topics
 from chctl.answers import select
 from chctl.clickhouse import connect
-from chctl.contracts import load_all
-from chctl.node.run import NodeProcess
-from chctl.settings import PROJECT_DIR
 from tests.e2e.alert_kit import Feeder, deliveries, start_feeder
 from tests.receiver import Got, Receiver
 from tests.waiting import wait_for
+from tests.whole import Start
 
 
 @pytest.fixture
@@ -48,12 +45,10 @@ def heartbeats(client: Client) -> list[dict[str, object]]:
 
 
 def test_it_passes_every_hop_and_pages_past_a_dead_node(
-    fresh_node: Callable[..., NodeProcess], receiver: Receiver, feeders: list[Feeder]
+    whole_node: Start, receiver: Receiver, feeders: list[Feeder]
 ) -> None:
-    node = fresh_node()
+    node = whole_node()
     s = node.settings()
-    topics.apply(s, topics.read(s, load_all(PROJECT_DIR / "contracts")))
-    migrate.migrate(s)
     feeders.append(
         start_feeder(
             s,
@@ -78,7 +73,7 @@ def test_it_passes_every_hop_and_pages_past_a_dead_node(
     summary = next(a["summary"] for got in receiver.got if got.path == "/hook" for a in _alerts(got))
     assert "the node does not answer" in summary
 
-    again = fresh_node(port=int(node.url.rsplit(":", 1)[1]))
+    again = whole_node(port=int(node.url.rsplit(":", 1)[1]))
     wait_for(lambda: missing(receiver) == ["firing", "resolved"])
     with connect(again.settings(), timeout=10) as client:
         told = [row for row in deliveries(client, "delivered") if row[2] == "webhook"]

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import Producer
 
-from chctl import topics
 from chctl.clickhouse import connect
 from chctl.contracts import Contract, encode, load_all
 from chctl.kafka import producer_config
-from chctl.migrate import migrate
-from chctl.node.run import NodeProcess
 from chctl.settings import PROJECT_DIR, Settings
 
 CONTRACTS = [contract for contract in load_all(PROJECT_DIR / "contracts") if contract.consumers.clickhouse]
@@ -41,10 +37,8 @@ def send(settings: Settings, contracts: list[Contract]) -> None:
     assert producer.flush(20) == 0
 
 
-def test_a_bad_row_of_a_packed_message_rejects_only_itself(fresh_node: Callable[..., NodeProcess]) -> None:
-    settings = fresh_node().settings()
-    topics.apply(settings, topics.read(settings, CONTRACTS))
-    migrate(settings)
+def test_a_bad_row_of_a_packed_message_rejects_only_itself(whole: Settings) -> None:
+    settings = whole
     wanted = Counter((c.topic, example.reason) for c in CONTRACTS for example in c.examples.invalid)
 
     with connect(settings) as client:

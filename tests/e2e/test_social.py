@@ -17,13 +17,9 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
 from pydantic import SecretStr
 
 from chctl.clickhouse import connect
-from chctl.migrate import migrate
-from chctl.node import broker
-from chctl.node.run import start_process
 from chctl.settings import PROJECT_DIR, Settings
 from feeders.analysis import lexicon
 from feeders.runtime import Stop
@@ -33,20 +29,9 @@ from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
-def social(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A migrated node of its own: another database on the same node would share the consumer groups of its tables."""
-    data_dir = tmp_path_factory.mktemp("social")
-    process = start_process(data_dir)
-    try:
-        admin = AdminClient({"bootstrap.servers": process.brokers})
-        created = admin.create_topics([NewTopic("social_raw", 2, 1), NewTopic("social_processed", 1, 1)])
-        for future in created.values():
-            future.result(10)
-        migrate(process.settings())
-        yield process.settings()
-    finally:
-        process.stop()
-        broker.stop(data_dir)
+def social(whole: Settings) -> Settings:
+    """A node of the file's own: another database on a shared node would share the consumer groups of its tables."""
+    return whole
 
 
 @pytest.fixture(scope="module")

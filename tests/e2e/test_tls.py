@@ -18,7 +18,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import Error
 from pydantic import SecretStr
 
-from chctl import doctor, init, migrate, topics
+from chctl import doctor, init, topics
 from chctl.answers import select
 from chctl.clickhouse import connect
 from chctl.contracts import load_all
@@ -28,6 +28,7 @@ from feeders.runtime import Publisher, Reader
 from tests.conftest import required_kafka
 from tests.kafka.server import ApacheKafka, Login
 from tests.waiting import wait_for
+from tests.whole import lay
 
 pytestmark = [
     pytest.mark.kafka,
@@ -47,7 +48,7 @@ class Secured:
 
 
 @pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+def secured(tmp_path_factory: pytest.TempPathFactory, schema: Path) -> Iterator[Secured]:
     required_kafka()
     folder = tmp_path_factory.mktemp("tls")
     pem = init.certificates(("127.0.0.1", "localhost"))
@@ -70,16 +71,19 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     try:
         kafka.start()
         tls = ("--tls-cert", str(certificate), "--tls-key", str(key))
-        node = start_process(folder / "node", *tls, brokers=kafka.brokers, environment=environment)
-        s = node.settings(
-            clickhouse_ca=ca,
-            kafka_ca=ca,
-            kafka_security_protocol="SASL_SSL",
-            kafka_sasl_username="chctl",
-            kafka_sasl_password=SecretStr(PASSWORD),
+        s = Settings().model_copy(
+            update={
+                "kafka_brokers": kafka.brokers,
+                "clickhouse_ca": ca,
+                "kafka_ca": ca,
+                "kafka_security_protocol": "SASL_SSL",
+                "kafka_sasl_username": "chctl",
+                "kafka_sasl_password": SecretStr(PASSWORD),
+            }
         )
-        topics.apply(s, topics.read(s, load_all(PROJECT_DIR / "contracts")))
-        migrate.migrate(s)
+        lay(folder / "node", schema, s)
+        node = start_process(folder / "node", *tls, brokers=kafka.brokers, environment=environment)
+        s = s.model_copy(update={"clickhouse_url": node.url, "data_dir": node.data_dir})
         yield Secured(s, environment, node, kafka)
     finally:
         if node:

@@ -13,14 +13,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from chctl import topics
 from chctl.clickhouse import connect
-from chctl.contracts import load_all
-from chctl.migrate import migrate
-from chctl.node import broker
-from chctl.node.run import start_process
 from chctl.rebuild import rebuild
-from chctl.settings import PROJECT_DIR, Settings
+from chctl.settings import Settings
 from tests.beacon_processes import gateway
 from tests.browser.chromium import BINARY, browser
 from tests.waiting import wait_for
@@ -30,21 +25,6 @@ pytestmark = pytest.mark.timeout(300)  # the whole schema is applied first
 #: A moment an hour ago, in ms: rules raise nothing about it.
 NOON = (time.time_ns() // 1_000_000 - 3_600_000) // 60_000 * 60_000
 TRANSFER = ("event_id", "receive_time", "user_id", "user_tier", "action", "asset", "amount")
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A node with all topics, tables and views."""
-    data_dir = tmp_path_factory.mktemp("node")
-    process = start_process(data_dir)
-    try:
-        settings = process.settings()
-        topics.apply(settings, topics.read(settings, load_all(PROJECT_DIR / "contracts")))
-        migrate(settings)
-        yield settings
-    finally:
-        process.stop()
-        broker.stop(data_dir)
 
 
 @pytest.fixture

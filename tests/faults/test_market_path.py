@@ -19,9 +19,10 @@ from chctl.kafka import client_config
 from chctl.node import broker, drain
 from chctl.settings import Settings
 from feeders.replay import recording
-from tests.e2e.market_kit import SPOT, Start, assert_whole, bring_up, first, normalized, play, publish, settled, state
+from tests.e2e.market_kit import SPOT, assert_whole, first, normalized, play, publish, settled, state
 from tests.kafka.server import ApacheKafka
 from tests.waiting import wait_for
+from tests.whole import Start
 
 
 class Playing(threading.Thread):
@@ -48,8 +49,8 @@ def stored(settings: Settings) -> int:
         return int(client.command("SELECT count() FROM trades"))  # type: ignore[arg-type]
 
 
-def test_the_same_capture_sent_twice_changes_no_count(fresh_node: Start, captures: Path) -> None:
-    settings = bring_up(fresh_node())
+def test_the_same_capture_sent_twice_changes_no_count(whole_node: Start, captures: Path) -> None:
+    settings = whole_node().settings()
     ends = datetime.now(UTC)
     rows = normalized(PulledDepth(60)(first(110, recording(captures / SPOT, "BTCUSDT"))), ends)
     produced = publish(settings, rows)
@@ -62,8 +63,8 @@ def test_the_same_capture_sent_twice_changes_no_count(fresh_node: Start, capture
     assert state(settings, produced) == once
 
 
-def test_poison_is_rejected_with_its_reason_and_stops_nothing(fresh_node: Start) -> None:
-    settings = bring_up(fresh_node())
+def test_poison_is_rejected_with_its_reason_and_stops_nothing(whole_node: Start) -> None:
+    settings = whole_node().settings()
     trade = (
         '{"venue":"x","symbol":"Y","trade_id":%d,"event_time":%d,"receive_time":%d,'
         '"price":1.5,"quantity":2,"side":"BUY","taker":true,"order_id":0}'
@@ -88,19 +89,19 @@ def test_poison_is_rejected_with_its_reason_and_stops_nothing(fresh_node: Start)
         }
 
 
-def test_the_node_is_killed_in_the_middle_and_comes_back(fresh_node: Start, captures: Path) -> None:
-    node = fresh_node()
-    settings = bring_up(node)
+def test_the_node_is_killed_in_the_middle_and_comes_back(whole_node: Start, captures: Path) -> None:
+    node = whole_node()
+    settings = node.settings()
     playing = Playing(settings, captures)
     wait_for(lambda: stored(settings) > 200)
     node.kill()
-    again = fresh_node()
+    again = whole_node()
     assert_whole(state(again.settings(), playing.end()))
 
 
-def test_the_broker_stands_still_for_a_while(fresh_node: Start, captures: Path) -> None:
-    node = fresh_node()
-    settings = bring_up(node)
+def test_the_broker_stands_still_for_a_while(whole_node: Start, captures: Path) -> None:
+    node = whole_node()
+    settings = node.settings()
     running = broker.find(node.data_dir)
     assert running is not None
     playing = Playing(settings, captures)
@@ -113,10 +114,10 @@ def test_the_broker_stands_still_for_a_while(fresh_node: Start, captures: Path) 
 
 @pytest.mark.kafka
 def test_on_apache_kafka_the_recording_arrives_whole_and_the_incident_is_noticed_once(
-    fresh_node: Start, apache_kafka: ApacheKafka, captures: Path
+    whole_node: Start, apache_kafka: ApacheKafka, captures: Path
 ) -> None:
-    node = fresh_node(brokers=apache_kafka.brokers)
-    settings = bring_up(node)
+    node = whole_node(brokers=apache_kafka.brokers)
+    settings = node.settings()
     events = recording(captures / SPOT, "BTCUSDT")
     produced = publish(settings, normalized(PulledDepth(120)(events), datetime.now(UTC)))
     assert produced["market_trades"] == 9757
@@ -128,9 +129,9 @@ def test_on_apache_kafka_the_recording_arrives_whole_and_the_incident_is_noticed
 
 @pytest.mark.kafka
 def test_apache_kafka_is_killed_and_started_under_load(
-    fresh_node: Start, apache_kafka: ApacheKafka, captures: Path
+    whole_node: Start, apache_kafka: ApacheKafka, captures: Path
 ) -> None:
-    settings = bring_up(fresh_node(brokers=apache_kafka.brokers))
+    settings = whole_node(brokers=apache_kafka.brokers).settings()
     before = stored(settings)
     playing = Playing(settings, captures)
     wait_for(lambda: stored(settings) > before + 200)

@@ -18,10 +18,10 @@ from chctl.kafka import client_config
 from chctl.settings import Settings
 from feeders.runtime import Stop
 from feeders.social import Report, run_social
-from tests.e2e.market_kit import Start, bring_up
 from tests.kafka.server import ApacheKafka
 from tests.openai_server import Fault, Server, running
 from tests.waiting import wait_for
+from tests.whole import Start
 
 GOOD, REFUSED, BROKEN = 240, 6, 9
 
@@ -71,15 +71,19 @@ def stored(settings: Settings) -> tuple[int, int]:
 @pytest.mark.kafka
 @pytest.mark.timeout(300)  # Apache Kafka starts twice in it
 def test_apache_kafka_is_killed_in_the_middle_of_a_batch(
-    fresh_node: Start, apache_kafka: ApacheKafka, tmp_path: Path
+    whole_node: Start, apache_kafka: ApacheKafka, tmp_path: Path
 ) -> None:
-    settings = bring_up(fresh_node(brokers=apache_kafka.brokers)).model_copy(
-        update={
-            "data_dir": tmp_path / "feeder",
-            "openai_api_key": SecretStr("k"),
-            "social_batch_items": 60,
-            "social_batch_seconds": 0.5,
-        }
+    settings = (
+        whole_node(brokers=apache_kafka.brokers)
+        .settings()
+        .model_copy(
+            update={
+                "data_dir": tmp_path / "feeder",
+                "openai_api_key": SecretStr("k"),
+                "social_batch_items": 60,
+                "social_batch_seconds": 0.5,
+            }
+        )
     )
     produced = publish(settings)
     answering = threading.Event()

@@ -48,7 +48,7 @@ class Pipeline:
                 except ScratchError as error:
                     if (words := refusal(statement)) == "" or words not in str(error):
                         raise
-        for view in apply_order(self.project.views):
+        for view in apply_order(self.project.views, self.project.relays):
             self._apply(view.definition.sql)
         self.engine.query("SYSTEM STOP TTL MERGES")
         stored = self.engine.rows(

@@ -1,7 +1,7 @@
 -- alerts_parsed_mv: reads each line of topic alerts as its fields; what cannot be read as its type is NULL.
--- Grain: one line of a message. Read by nobody: fills alerts_parsed.
+-- Grain: one line of a message. Read by nobody: fills alerts_parsed through alerts_gate.
 -- Generated from contracts/alerts.yaml by `chctl contracts render`: change the contract, not this file.
-CREATE MATERIALIZED VIEW IF NOT EXISTS alerts_parsed_mv TO alerts_parsed
+CREATE MATERIALIZED VIEW IF NOT EXISTS alerts_parsed_mv TO alerts_gate
 AS WITH JSONExtract(raw, 'Tuple(alert_id Nullable(String), rule Nullable(String), severity Nullable(String), status Nullable(String), entity Nullable(String), venue Nullable(String), symbol Nullable(String), user_id Nullable(UInt64), started_time Nullable(Int64), event_time Nullable(Int64), raised_time Nullable(Int64), value Nullable(Float64), baseline Nullable(Float64), threshold Nullable(Float64), summary Nullable(String), evidence Nullable(String), _key Nullable(String))') AS r
 SELECT
     tupleElement(r, 'alert_id') AS in_alert_id,

@@ -1,7 +1,7 @@
 -- frontend_events_parsed_mv: reads each line of topic frontend_events as its fields; what cannot be read as its type is NULL.
--- Grain: one line of a message. Read by nobody: fills frontend_events_parsed.
+-- Grain: one line of a message. Read by nobody: fills frontend_events_parsed through frontend_events_gate.
 -- Generated from contracts/frontend_events.yaml by `chctl contracts render`: change the contract, not this file.
-CREATE MATERIALIZED VIEW IF NOT EXISTS frontend_events_parsed_mv TO frontend_events_parsed
+CREATE MATERIALIZED VIEW IF NOT EXISTS frontend_events_parsed_mv TO frontend_events_gate
 AS WITH JSONExtract(raw, 'Tuple(event_id Nullable(String), event_time Nullable(Int64), receive_time Nullable(Int64), session_id Nullable(String), user_id Nullable(UInt64), event_type Nullable(String), element Nullable(String), page Nullable(String), properties Nullable(String), ip_prefix Nullable(String), user_agent Nullable(String))') AS r
 SELECT
     tupleElement(r, 'event_id') AS in_event_id,

@@ -1,7 +1,7 @@
 -- heartbeats_parsed_mv: reads each line of topic heartbeats as its fields; what cannot be read as its type is NULL.
--- Grain: one line of a message. Read by nobody: fills heartbeats_parsed.
+-- Grain: one line of a message. Read by nobody: fills heartbeats_parsed through heartbeats_gate.
 -- Generated from contracts/heartbeats.yaml by `chctl contracts render`: change the contract, not this file.
-CREATE MATERIALIZED VIEW IF NOT EXISTS heartbeats_parsed_mv TO heartbeats_parsed
+CREATE MATERIALIZED VIEW IF NOT EXISTS heartbeats_parsed_mv TO heartbeats_gate
 AS WITH JSONExtract(raw, 'Tuple(sender Nullable(String), sent_time Nullable(Int64))') AS r
 SELECT
     tupleElement(r, 'sender') AS in_sender,

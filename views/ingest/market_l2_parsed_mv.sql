@@ -1,7 +1,7 @@
 -- market_l2_parsed_mv: reads each line of topic market_l2 as its fields; what cannot be read as its type is NULL.
--- Grain: one line of a message. Read by nobody: fills market_l2_parsed.
+-- Grain: one line of a message. Read by nobody: fills market_l2_parsed through market_l2_gate.
 -- Generated from contracts/market_l2.yaml by `chctl contracts render`: change the contract, not this file.
-CREATE MATERIALIZED VIEW IF NOT EXISTS market_l2_parsed_mv TO market_l2_parsed
+CREATE MATERIALIZED VIEW IF NOT EXISTS market_l2_parsed_mv TO market_l2_gate
 AS WITH JSONExtract(raw, 'Tuple(venue Nullable(String), symbol Nullable(String), update_type Nullable(String), window_start Nullable(Int64), event_time Nullable(Int64), receive_time Nullable(Int64), first_seq Nullable(UInt64), last_seq Nullable(UInt64), diffs Nullable(Int64), price_scale Nullable(Int64), size_scale Nullable(Int64), bid_ticks Array(Int64), bid_lots Array(Int64), ask_ticks Array(Int64), ask_lots Array(Int64), delta_bid_ticks Array(Int64), delta_bid_lots Array(Int64), delta_ask_ticks Array(Int64), delta_ask_lots Array(Int64), depth_bps Array(Int64), bid_depth Array(Float64), ask_depth Array(Float64), expected_seq Nullable(UInt64), received_seq Nullable(UInt64), reason Nullable(String))') AS r
 SELECT
     tupleElement(r, 'venue') AS in_venue,

@@ -1,7 +1,7 @@
 -- market_trades_parsed_mv: reads each line of topic market_trades as its fields; what cannot be read as its type is NULL.
--- Grain: one line of a message. Read by nobody: fills market_trades_parsed.
+-- Grain: one line of a message. Read by nobody: fills market_trades_parsed through market_trades_gate.
 -- Generated from contracts/market_trades.yaml by `chctl contracts render`: change the contract, not this file.
-CREATE MATERIALIZED VIEW IF NOT EXISTS market_trades_parsed_mv TO market_trades_parsed
+CREATE MATERIALIZED VIEW IF NOT EXISTS market_trades_parsed_mv TO market_trades_gate
 AS WITH JSONExtract(raw, 'Tuple(venue Nullable(String), symbol Nullable(String), trade_id Nullable(UInt64), event_time Nullable(Int64), receive_time Nullable(Int64), price Nullable(Float64), quantity Nullable(Float64), side Nullable(String), taker Nullable(Bool), order_id Nullable(UInt64))') AS r
 SELECT
     tupleElement(r, 'venue') AS in_venue,

@@ -1,7 +1,7 @@
 -- social_processed_parsed_mv: reads each line of topic social_processed as its fields; what cannot be read as its type is NULL.
--- Grain: one line of a message. Read by nobody: fills social_processed_parsed.
+-- Grain: one line of a message. Read by nobody: fills social_processed_parsed through social_processed_gate.
 -- Generated from contracts/social_processed.yaml by `chctl contracts render`: change the contract, not this file.
-CREATE MATERIALIZED VIEW IF NOT EXISTS social_processed_parsed_mv TO social_processed_parsed
+CREATE MATERIALIZED VIEW IF NOT EXISTS social_processed_parsed_mv TO social_processed_gate
 AS WITH JSONExtract(raw, 'Tuple(event_id Nullable(String), event_time Nullable(Int64), processed_time Nullable(Int64), source Nullable(String), symbols Array(String), language Nullable(String), text Nullable(String), text_hash Nullable(UInt64), author_hash Nullable(String), sentiment_score Nullable(Float64), sentiment_label Nullable(String), confidence Nullable(Float64), tokens_count Nullable(Int64), engagement Nullable(UInt64), model Nullable(String), cost_usd Nullable(Float64), embedding Array(Float64), embedding_id Nullable(String), sampled_weight Nullable(Float64), metadata Nullable(String))') AS r
 SELECT
     tupleElement(r, 'event_id') AS in_event_id,

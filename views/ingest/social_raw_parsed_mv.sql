@@ -1,7 +1,7 @@
 -- social_raw_parsed_mv: reads each line of topic social_raw as its fields; what cannot be read as its type is NULL.
--- Grain: one line of a message. Read by nobody: fills social_raw_parsed.
+-- Grain: one line of a message. Read by nobody: fills social_raw_parsed through social_raw_gate.
 -- Generated from contracts/social_raw.yaml by `chctl contracts render`: change the contract, not this file.
-CREATE MATERIALIZED VIEW IF NOT EXISTS social_raw_parsed_mv TO social_raw_parsed
+CREATE MATERIALIZED VIEW IF NOT EXISTS social_raw_parsed_mv TO social_raw_gate
 AS WITH JSONExtract(raw, 'Tuple(event_id Nullable(String), event_time Nullable(Int64), source Nullable(String), author Nullable(String), language Nullable(String), text Nullable(String), url Nullable(String), symbols Array(String), engagement Nullable(UInt64), metadata Nullable(String))') AS r
 SELECT
     tupleElement(r, 'event_id') AS in_event_id,

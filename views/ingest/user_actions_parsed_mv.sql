@@ -1,7 +1,7 @@
 -- user_actions_parsed_mv: reads each line of topic user_actions as its fields; what cannot be read as its type is NULL.
--- Grain: one line of a message. Read by nobody: fills user_actions_parsed.
+-- Grain: one line of a message. Read by nobody: fills user_actions_parsed through user_actions_gate.
 -- Generated from contracts/user_actions.yaml by `chctl contracts render`: change the contract, not this file.
-CREATE MATERIALIZED VIEW IF NOT EXISTS user_actions_parsed_mv TO user_actions_parsed
+CREATE MATERIALIZED VIEW IF NOT EXISTS user_actions_parsed_mv TO user_actions_gate
 AS WITH JSONExtract(raw, 'Tuple(event_id Nullable(String), event_time Nullable(Int64), receive_time Nullable(Int64), user_id Nullable(UInt64), user_tier Nullable(String), action Nullable(String), venue Nullable(String), symbol Nullable(String), order_id Nullable(UInt64), side Nullable(String), type Nullable(String), price Nullable(Float64), quantity Nullable(Float64), filled_quantity Nullable(Float64), status Nullable(String), trade_id Nullable(UInt64), counterparty_id Nullable(UInt64), liquidity Nullable(String), replaces_order_id Nullable(UInt64), order_time Nullable(Int64), asset Nullable(String), amount Nullable(Float64), address_hash Nullable(String), metadata Nullable(String))') AS r
 SELECT
     tupleElement(r, 'event_id') AS in_event_id,
