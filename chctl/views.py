@@ -4,8 +4,8 @@ The order comes from what each statement reads and writes, not from names:
 
 1. an object follows everything it reads (a view, a dictionary, a table that is also a file);
 2. a materialized view precedes the ones that write the table it is triggered by, also through a Buffer. Readers are
-   attached before rows can arrive: `<topic>_parsed_mv`, without which nothing is read from Kafka, therefore comes last of
-   its family.
+   attached before rows can arrive: `<topic>_parsed_mv`, without which nothing is read from Kafka, therefore comes last
+   of its family.
 """
 
 from __future__ import annotations
