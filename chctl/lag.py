@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from chctl.kafka import client_config
 from chctl.settings import Settings
 
 TIMEOUT = 10.0
+#: What a broker says while the group's coordinator moves or loads.
+_MOVING = ("NOT_COORDINATOR", "COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def _read(s: Settings, group: str, topic: str) -> Lag:
         places = [TopicPartition(topic, number) for number in known]
         unread: dict[int, int] = {}
         messages, never = 0, True
-        for place in consumer.committed(places, timeout=TIMEOUT):
+        for place in _committed(consumer, places):
             start, end = consumer.get_watermark_offsets(place, timeout=TIMEOUT, cached=False)
             never = never and place.offset < 0
             offset = max(place.offset, start)
@@ -47,6 +49,18 @@ def _read(s: Settings, group: str, topic: str) -> Lag:
     finally:
         consumer.close()
     return Lag(group, topic, messages, None if never else _oldest(s, topic, unread) if unread else 0.0)
+
+
+def _committed(consumer: Consumer, places: list[TopicPartition]) -> list[TopicPartition]:
+    """The group's offsets. A broker that has just started answers NOT_COORDINATOR for a moment: ask again."""
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            return consumer.committed(places, timeout=TIMEOUT)
+        except KafkaException as error:
+            if error.args[0].name() not in _MOVING or time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
 
 
 def _consumer(s: Settings, group: str) -> Consumer:

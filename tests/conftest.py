@@ -17,6 +17,7 @@ from chctl.node.run import NodeProcess, start_process
 from chctl.settings import PROJECT_DIR, Settings
 from tests.kafka import server as kafka_server
 from tests.kafka.server import ApacheKafka
+from tests.waiting import wait_for
 from tests.watched import fill
 from tests.whole import Start, image, lay
 
@@ -125,6 +126,15 @@ def topic(node: NodeProcess) -> Callable[..., str]:
         return unique
 
     return create
+
+
+@pytest.fixture(scope="module")
+def system(whole: Settings) -> Settings:
+    """As `whole`, whose Kafka tables have begun to read."""
+    polling = "SELECT count() FROM dash_consumers WHERE (silent_s IS NULL) OR (partitions = 0)"
+    with connect(whole) as opened:
+        wait_for(lambda: opened.command(polling) == 0)
+    return whole
 
 
 @pytest.fixture(scope="module")

@@ -25,15 +25,6 @@ from tests.kafka.server import ApacheKafka
 from tests.waiting import wait_for
 
 
-@pytest.fixture(scope="module")
-def system(whole: Settings) -> Settings:
-    """A node of the file's own, whose Kafka tables have begun to read."""
-    polling = "SELECT count() FROM dash_consumers WHERE (silent_s IS NULL) OR (partitions = 0)"
-    with connect(whole) as client:
-        wait_for(lambda: client.command(polling) == 0)
-    return whole
-
-
 def look(s: Settings, check: str = "", subject: str = "") -> list[Check]:
     return [one for one in doctor.examine(s) if check in ("", one.check) and subject in ("", one.subject)]
 

@@ -48,6 +48,7 @@ def test_a_short_run_is_stored_whole_and_stands_beside_the_next(
     assert second.exit_code == 0, second.output
     assert (tmp_path / "load" / "calm.json").exists()
     assert "produced to outbox" in second.stdout
+    assert "sent again" in second.stdout  # by the simulated network: stored once all the same
 
 
 def test_a_profile_that_is_none_is_a_usage_error() -> None:

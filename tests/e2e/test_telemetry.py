@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -29,6 +30,10 @@ def receiver() -> Iterator[Receiver]:
     it = Receiver().start()
     yield it
     it.stop()
+
+
+def utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def bodies(receiver: Receiver, path: str) -> list[bytes]:
@@ -72,7 +77,7 @@ def test_an_alert_is_one_trace_from_its_source_to_its_channel(
         happened = [(now, 1.25, 8), (now - 3, 0.5, 7), (now + 2, 1.0, 9)]  # the last is after the second that raised it
         client.insert(
             "user_transfers",
-            [[when, when + late, when + late + 0.5, 42, 3, offset] for when, late, offset in happened],
+            [[*map(utc, (when, when + late, when + late + 0.5)), 42, 3, offset] for when, late, offset in happened],
             column_names=["event_time", "receive_time", "ingest_time", "user_id", "partition", "offset"],
         )
         raise_alerts(client, [{"alert_id": "a1", "user_id": 42, "raised_time": float(now)}, {"alert_id": "a2"}])
