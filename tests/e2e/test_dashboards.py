@@ -59,6 +59,10 @@ def test_a_panel_shows_rows_of_its_shape_within_the_budget(
     same = check.as_the_page(client, panel.sql, chosen)
     assert same.column_names == result.column_names
     if panel.id not in OF_THE_MOMENT and not {"duration_s", "median_s"} & panel.columns.keys():
+        for _ in range(5):  # an alert may be raised or end between the two questions
+            if _rounded(same) == _rounded(result):
+                break
+            result, same = check.as_grafana(client, panel.sql, chosen), check.as_the_page(client, panel.sql, chosen)
         assert _rounded(same) == _rounded(result)
 
 

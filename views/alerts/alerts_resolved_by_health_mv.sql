@@ -1,5 +1,6 @@
 -- Ends alerts of the rule health: no failing look for resolve_s. By the clock, since a node in trouble may hear no market.
 -- Grain: one row an alert that has ended. Parameter: resolve_s of health.
+-- The open alerts are chosen a level below: beside `'health' AS rule`, WHERE would compare that constant with itself.
 CREATE MATERIALIZED VIEW IF NOT EXISTS alerts_resolved_by_health_mv
 REFRESH EVERY 1 MINUTE APPEND TO alerts AS
 SELECT
@@ -19,9 +20,14 @@ SELECT
     threshold,
     concat(entity, ': well again for ', toString(toUInt32(dictGet('alert_thresholds', 'value', ('health', '*', 'resolve_s')))), ' s') AS summary,
     evidence
-FROM alerts_open
-WHERE (rule = 'health') AND (entity NOT IN (
+FROM
+(
+    SELECT *
+    FROM alerts_open
+    WHERE rule = 'health'
+)
+WHERE entity NOT IN (
     SELECT entity
     FROM alert_signals
     WHERE (rule = 'health') AND (second > (now() - dictGet('alert_thresholds', 'value', ('health', '*', 'resolve_s'))))
-));
+);
