@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -110,6 +110,11 @@ class Symbols:
         return self._finder.find(text)
 
 
+def _lines(message: Message) -> Iterator[bytes]:
+    """The rows of a message."""
+    return (line for line in (message.value() or b"").splitlines() if line.strip())
+
+
 @dataclass
 class SocialFeeder:
     """The loop. `check` says why a line breaks the contract of social_raw, `find` gives the symbols of a text, `reject`
@@ -150,16 +155,18 @@ class SocialFeeder:
         return report
 
     async def _read(self) -> list[Message]:
-        """Messages until there are enough of them or the window's time is up, whichever comes first."""
+        """Messages until they hold enough posts or the window's time is up, whichever comes first."""
         messages: list[Message] = []
+        posts = 0
         opened = time.monotonic()
-        while len(messages) < self.window_posts and not self.stop():
+        while posts < self.window_posts and not self.stop():
             left = opened + self.window_seconds - time.monotonic()
             if left <= 0:
                 break
             wait = min(left, 0.2)
-            found = await asyncio.to_thread(self.reader.read, self.window_posts - len(messages), wait)
+            found = await asyncio.to_thread(self.reader.read, self.window_posts - posts, wait)
             messages += found
+            posts += sum(1 for message in found for _ in _lines(message))
             if found:
                 log.debug("window open", messages=len(messages))
         return messages
@@ -210,9 +217,7 @@ class SocialFeeder:
         posts: list[Post] = []
         for message in messages:
             origin = Origin(message.topic() or RAW, message.partition() or 0, message.offset() or 0)
-            for line in (message.value() or b"").splitlines():
-                if not line.strip():
-                    continue
+            for line in _lines(message):
                 if self.check(line):
                     REJECTED.labels("contract").inc()
                 else:

@@ -101,6 +101,7 @@ class Server:
         self.batches: dict[str, dict[str, Any]] = {}
         self.batch_lines: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = lambda lines: lines
         self.polls_until_done = 1
+        self.reading_faults: deque[Fault] = deque()  # of requests that only look at a batch or fetch its answers
         self.port = 0
         envelopes = [
             json.loads(r["response_body"])
@@ -198,7 +199,8 @@ class Server:
         return _json({"id": name, "object": "file", "purpose": "batch", "bytes": 1, "created_at": 1, "filename": "b"})
 
     async def _content(self, request: Request) -> Response:
-        return Response(self.files[request.path_params["file"]])
+        fault = self.reading_faults.popleft() if self.reading_faults else Fault()
+        return await self._deliver(request, fault, self.files[request.path_params["file"]])
 
     async def _batch(self, request: Request) -> Response:
         body = await request.json()
@@ -212,10 +214,14 @@ class Server:
         }  # fmt: skip
         return _json(self.batches[name])
 
-    async def _batch_list(self, _request: Request) -> Response:
-        return _json({"object": "list", "data": list(self.batches.values()), "has_more": False})
+    async def _batch_list(self, request: Request) -> Response:
+        fault = self.reading_faults.popleft() if self.reading_faults else Fault()
+        listed = {"object": "list", "data": list(self.batches.values()), "has_more": False}
+        return await self._deliver(request, fault, json.dumps(listed).encode())
 
     async def _batch_state(self, request: Request) -> Response:
+        if self.reading_faults:
+            return await self._deliver(request, self.reading_faults.popleft(), b"")
         batch = self.batches[request.path_params["batch"]]
         batch["polls"] += 1
         if batch["polls"] >= self.polls_until_done and batch["status"] in ("validating", "in_progress"):

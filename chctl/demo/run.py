@@ -209,14 +209,14 @@ def _watch(
                 counts = ", ".join(f"{s.topic} {s.stored:,} of {s.produced:,}" for s in view.streams)
                 mood = ", ".join(f"{symbol} {mean:+.2f}" for symbol, _, mean in view.mood) or "none yet"
                 line = f"{passed:4.0f} s  stored {counts}; sentiment {mood}; alerts {len(view.alerts)}"
-                console.print(line, highlight=False)
+                console.print(line, highlight=False, soft_wrap=True)
             feeding.join(0.5)
     feeding.stop.set()
     feeding.join()
     if feeding.report is None:
         raise RuntimeError("the market feeder failed; see the traceback above")
     if not console.is_terminal:
-        console.print(chosen.title, highlight=False)
+        console.print(chosen.title, highlight=False, soft_wrap=True)
     with console.status("settling"):
         return _settle(chosen, feeding.report.produced, client, receiver)
 

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 import openai
 import structlog
@@ -23,6 +27,8 @@ from feeders.analysis.openai_provider import OpenAIProvider, read_body
 from feeders.analysis.tokens import pack
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 BATCHES = Counter("chctl_social_batches_total", "Batches by how they ended.", ["status"])
 
@@ -110,28 +116,64 @@ class Backfill:
 
     async def finish(self, stopped: Callable[[], bool] = lambda: False) -> int:
         """Wait for every batch on record and keep its answers; how many answers that were."""
-        await self._adopt()
+        await self._adopt(stopped)
         answers = 0
         while (under_way := self._ledger.batches()) and not stopped():
             for name, items, reservation in under_way:
-                batch = await self._client.batches.retrieve(name)
+                batch = await self._patiently(partial(self._client.batches.retrieve, name), stopped)
+                if batch is None:
+                    break
                 if batch.status in _ENDED:
-                    found, usd = await self._answers(batch.output_file_id, items)
+                    answered = await self._answers(batch.output_file_id, items, stopped)
+                    if answered is None:
+                        break
+                    found, usd = answered
                     self._ledger.settle(reservation, usd, 0, found, batch=name)
                     BATCHES.labels(batch.status).inc()
                     log.info("batch ended", batch=name, status=batch.status, answers=len(found), usd=round(usd, 6))
                     answers += len(found)
             self._progress()
             if self._ledger.batches():
-                await asyncio.sleep(self._poll_seconds)
+                await self._sleep(self._poll_seconds, stopped)
         return answers
 
-    async def _adopt(self) -> None:
+    async def _patiently(self, call: Callable[[], Awaitable[T]], stopped: Callable[[], bool]) -> T | None:
+        """What a call brings, asked again while its failure is one that passes; None where the end was asked for."""
+        attempt = 0
+        while not stopped():
+            try:
+                return await call()
+            except openai.OpenAIError as error:
+                fault = classify(error)
+                if fault.kind not in (Kind.THROTTLED, Kind.TRANSIENT):
+                    raise _failure(error) from None
+            options = self._provider.options
+            backoff = min(options.longest_backoff, options.first_backoff * 2**attempt) * random.uniform(0.5, 1.0)
+            wait = backoff if fault.wait is None else fault.wait
+            log.warning("batch", kind=fault.kind, code=fault.code, attempt=attempt + 1, wait=round(wait, 3))
+            await self._sleep(wait, stopped)
+            attempt += 1
+        return None
+
+    async def _sleep(self, seconds: float, stopped: Callable[[], bool]) -> None:
+        """Wait, but not beyond the end of the process; waiting on purpose is progress to a watchdog."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not stopped():
+            self._progress()
+            await asyncio.sleep(min(left, 0.5))
+
+    async def _adopt(self, stopped: Callable[[], bool]) -> None:
         """Find out which batches came into being just before a crash, and ask for those that did not."""
         pending = [name for name, _, _ in self._ledger.batches() if name.startswith(_PENDING)]
         if not pending:
             return
-        known = {batch.input_file_id: batch.id async for batch in self._client.batches.list(limit=100)}
+
+        async def listed() -> dict[str, str]:
+            return {batch.input_file_id: batch.id async for batch in self._client.batches.list(limit=100)}
+
+        known = await self._patiently(listed, stopped)
+        if known is None:
+            return
         for name in pending:
             batch_id = known.get(name.removeprefix(_PENDING))
             if batch_id:
@@ -139,14 +181,21 @@ class Backfill:
             else:
                 await self._create(name)
 
-    async def _answers(self, file: str | None, items: str) -> tuple[dict[int, Answer], float]:
-        """Answers by key and what they cost; what a batch leaves open is asked live, when its post comes by."""
+    async def _answers(
+        self, file: str | None, items: str, stopped: Callable[[], bool]
+    ) -> tuple[dict[int, Answer], float] | None:
+        """Answers by key and what they cost; what a batch leaves open is asked live, when its post comes by.
+
+        None where the end was asked for: the batch stays on record, and the next run reads it.
+        """
         answers: dict[int, Answer] = {}
         usd = 0.0
         if file is None:
             return answers, usd
         asked = json.loads(items)
-        output = await self._client.files.content(file)
+        output = await self._patiently(partial(self._client.files.content, file), stopped)
+        if output is None:
+            return None
         for line in output.content.split(b"\n"):
             try:
                 entry = json.loads(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,9 @@ from feeders.analysis.text import text_hash
 
 #: Characters of a post that are looked at; the rest of a longer one says nothing more about its mood.
 TEXT_LIMIT = 4000
+#: What a collector may say beside the text; anything else is dropped, for it might say who wrote.
+_SYMBOL = re.compile(r"[A-Z0-9]{1,16}")
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
 
 
 class RawPost(msgspec.Struct):
@@ -73,18 +77,25 @@ def read_post(line: bytes, origin: Origin, key: bytes, find: Callable[[str], lis
         raise ValueError("event_id, event_time and source must not be empty")
     text = redact(raw.text[:TEXT_LIMIT])[:TEXT_LIMIT]
     return Post(
-        event_id=raw.event_id,
+        event_id=_event_id(raw, key),
         event_time=raw.event_time,
         source=raw.source,
         author_hash=author_hash(key, raw.source, raw.author or ""),
-        language=(raw.language or "")[:16],
+        language=(raw.language or "") if _LANGUAGE.fullmatch(raw.language or "") else "",
         text=text,
         text_hash=text_hash(text),
-        symbols=tuple(raw.symbols) if raw.symbols else tuple(find(text)),
+        symbols=tuple(filter(_SYMBOL.fullmatch, raw.symbols)) if raw.symbols else tuple(find(text)),
         engagement=max(0, raw.engagement or 0),
         metadata=clean_metadata(raw.metadata or ""),
         origin=origin,
     )
+
+
+def _event_id(raw: RawPost, key: bytes) -> str:
+    """The id as it came, or its keyed hash where it holds personal data (a link with a token, an account's number)."""
+    if redact(raw.event_id) == raw.event_id:
+        return raw.event_id
+    return f"{raw.source}:{author_hash(key, 'event_id', raw.event_id)}"
 
 
 def clean_metadata(metadata: str) -> str:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import calendar
 import re
 import time
+from hashlib import blake2b
 from html import unescape
 from typing import Any
 
 import feedparser
 import httpx
+import structlog
 
-from feeders.sources.polling import Cursor, LaterError, Poll, ask, post
+from feeders.sources.polling import Cursor, LaterError, Poll, SetupError, ask, post
+
+log = structlog.get_logger()
 
 _TAG = re.compile(r"<[^>]*>")
 #: Ids of a feed that are remembered; feeds hold some dozens of items.
@@ -19,7 +23,7 @@ _REMEMBERED = 500
 
 
 class Rss:
-    """One poll asks each feed once; a feed that fails is tried again with the next poll."""
+    """One poll asks each feed once; a feed that fails is tried again with the next poll, or when it said."""
 
     name = "rss"
 
@@ -29,21 +33,27 @@ class Rss:
         self._interval = interval
 
     async def poll(self, cursor: Cursor) -> Poll:
-        """Items that were not seen before. Raises LaterError if every feed fails."""
+        """Items that were not seen before. Raises LaterError if every feed fails, SetupError if each refuses us."""
         posts: list[dict[str, Any]] = []
         after = dict(cursor)
-        failed: LaterError | None = None
-        failures = 0
+        failed: list[LaterError | SetupError] = []
         for url in self._urls:
-            try:
-                found, state = await self._feed(url, cursor.get(url, {}))
-            except LaterError as error:
-                failed, failures = error, failures + 1
+            state = cursor.get(url, {})
+            if (wait := state.get("not_before", 0.0) - time.time()) > 0:
+                failed.append(LaterError("asked to wait", wait))
                 continue
-            posts += found
-            after[url] = state
-        if failed and failures == len(self._urls):
-            raise failed
+            try:
+                found, after[url] = await self._feed(url, state)
+                posts += found
+            except LaterError as error:
+                failed.append(error)
+                if error.wait is not None:
+                    after[url] = {**state, "not_before": time.time() + error.wait}
+            except SetupError as error:  # one feed that is closed to us must not silence the others
+                failed.append(error)
+                log.error("feed refused", host=httpx.URL(url).host, error=str(error))
+        if len(failed) == len(self._urls):
+            raise next((error for error in failed if isinstance(error, LaterError)), failed[0])
         return Poll(posts, after, self._interval)
 
     async def _feed(self, url: str, state: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -85,7 +95,7 @@ class Rss:
         title, summary = _text(entry.get("title", "")), _text(entry.get("summary", ""))
         text = title if summary.startswith(title) and len(summary) == len(title) else f"{title}. {summary}".strip(". ")
         return post(
-            f"news:{name}",
+            f"news:{_hash(name)}",
             min(at, time.time()),
             "news",
             text,
@@ -94,6 +104,11 @@ class Rss:
             url=str(entry.get("link", "")),
             metadata={"feed": str(feed.get("title", ""))},
         )
+
+
+def _hash(name: str) -> str:
+    """An id is often a link, with who knows what in it: it does not leave this process."""
+    return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _text(markup: str) -> str:

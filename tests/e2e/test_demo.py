@@ -15,6 +15,12 @@ from tests.e2e.market_kit import SPOT
 
 
 def demo(*arguments: str) -> tuple[int, dict]:
+    code, ledger, _ = shown(*arguments)
+    return code, ledger
+
+
+def shown(*arguments: str) -> tuple[int, dict, str]:
+    """Exit code, ledger, and what was on the screen of a person without a terminal."""
     done = subprocess.run(
         [sys.executable, "-m", "cli", "demo", "--json", *arguments],
         cwd=PROJECT_DIR,
@@ -24,7 +30,7 @@ def demo(*arguments: str) -> tuple[int, dict]:
         check=False,
     )
     assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)
+    return done.returncode, json.loads(done.stdout), done.stderr
 
 
 def test_the_recording_with_an_incident_raises_one_alert_and_every_row_is_accounted_for(captures: Path) -> None:
@@ -45,9 +51,17 @@ def test_the_recording_as_it_is_raises_nothing(captures: Path) -> None:
     assert (code, ledger["alerts"]["raised"]) == (0, 0)
 
 
-def test_a_short_simulated_market_balances() -> None:
-    code, ledger = demo("--for", "8")
+def test_a_short_simulated_market_balances_and_the_mood_of_one_symbol_turns() -> None:
+    """The talk about SOL turns after half the time; the lexicon rates it, and the screen tells a symbol by symbol."""
+    code, ledger, screen = shown("--for", "40")
     assert (code, ledger["balances"]) == (0, True)
+    moods = [
+        dict(re.findall(r"(BTC|ETH|SOL) ([+-]\d\.\d\d)", line)) for line in screen.splitlines() if "sentiment" in line
+    ]
+    last = {symbol: float(mood) for symbol, mood in moods[-1].items()}
+    assert last.keys() == {"BTC", "ETH", "SOL"}
+    assert last["SOL"] < -0.2 < min(last["BTC"], last["ETH"])
+    assert max(float(mood["SOL"]) for mood in moods if "SOL" in mood) > 0
 
 
 def test_the_simulated_market_is_sound() -> None:

@@ -110,6 +110,45 @@ def test_posts_get_their_sentiment_without_a_key(social: Settings, sql: Client, 
     assert sql.query(mentions).result_rows == [("BTC", 1), ("ETH", 1), ("SOL", 1)]
 
 
+def test_a_window_is_full_by_its_posts_however_many_a_message_holds(
+    social: Settings, sql: Client, tmp_path: Path
+) -> None:
+    publish(social, *(post(f"reddit:h{i}", f"good $DOT number {i}") for i in range(9)), packed=3)
+    patient = settings_of(social, tmp_path, social_batch_seconds=600, social_batch_items=9)
+    feed(patient, lambda: len(rows(sql, "reddit:h")) == 9)
+
+
+def test_an_alias_that_a_dba_adds_is_found_in_the_next_post(
+    social: Settings, sql: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feeders.social.ALIASES_EVERY", 0.2)
+
+    async def run() -> None:
+        stop = Stop()
+        task = asyncio.create_task(run_social(settings_of(social, tmp_path), stop=stop, kafka=KAFKA))
+        try:
+            publish(social, post("reddit:i1", "floofcoin to the moon"))
+            await _until(lambda: "reddit:i1/" in rows(sql, "reddit:i1"), task)
+            sql.command("INSERT INTO symbol_aliases (alias, symbol) VALUES ('floofcoin', 'FLOOF')")
+            await asyncio.sleep(0.5)
+            publish(social, post("reddit:i2", "floofcoin to the moon again"))
+            await _until(lambda: bool(rows(sql, "reddit:i2")), task)
+        finally:
+            stop.set()
+            await task
+
+    asyncio.run(run())
+    assert list(rows(sql, "reddit:i2")) == ["reddit:i2/FLOOF"]
+
+
+async def _until(done: Callable[[], bool], task: asyncio.Task[Any]) -> None:
+    deadline = time.monotonic() + 40
+    while not done():
+        assert time.monotonic() < deadline
+        assert not task.done(), task.exception()
+        await asyncio.sleep(0.1)
+
+
 def test_a_feeder_that_dies_before_its_commit_loses_and_pays_nothing_twice(
     social: Settings, sql: Client, tmp_path: Path
 ) -> None:
@@ -225,15 +264,15 @@ def test_the_command_drains_on_sigterm_and_says_when_it_is_ready(social: Setting
         process = subprocess.Popen(command, env=environment, stderr=log, cwd=PROJECT_DIR)
         try:
             assert b"READY=1" in notify.recv(1000)
-            publish(social, *(post(f"reddit:h{i}", f"secret words {i} about $TRX") for i in range(30)))
+            publish(social, *(post(f"reddit:k{i}", f"secret words {i} about $TRX") for i in range(30)))
             wait_for(lambda: b'"messages": 10' in (tmp_path / "log").read_bytes())  # three posts a message
-            assert rows(sql, "reddit:h") == {}
+            assert rows(sql, "reddit:k") == {}
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0
             assert b"STOPPING=1" in notify.recv(1000)
         finally:
             process.kill()
-    wait_for(lambda: len(rows(sql, "reddit:h")) == 30)
+    wait_for(lambda: len(rows(sql, "reddit:k")) == 30)
     said = (tmp_path / "log").read_text()
     assert '"posts": 30' in said
     assert "secret words" not in said  # no text in the logs

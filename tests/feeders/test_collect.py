@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,11 @@ ATOM = """<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom"><title>
 <entry><id>urn:1</id><title>Mainnet</title><updated>2024-08-08T23:54:00Z</updated><author><name>Ann</name></author></entry></feed>"""
 
 
+def news(name: str) -> str:
+    """The event_id of an item: a hash, for an id is often a link, with who knows what in it."""
+    return "news:" + blake2b(name.encode(), digest_size=16).hexdigest()
+
+
 def test_rss_asks_conditionally_and_gives_each_item_once() -> None:
     body = [RSS]
 
@@ -106,14 +112,14 @@ def test_rss_asks_conditionally_and_gives_each_item_once() -> None:
 
     with serving(handler) as service:
         first = poll(lambda c: Rss(c, [f"{service.url}/feed"]), {})
-        assert [p["event_id"] for p in first.posts] == ["news:g1", "news:g2"]
+        assert [p["event_id"] for p in first.posts] == [news("g1"), news("g2")]
         assert first.posts[0]["text"] == "ETF & more approved. Bitcoin rallies"
         assert first.posts[0]["event_time"] == 1723161240000
         second = poll(lambda c: Rss(c, [f"{service.url}/feed"]), first.cursor)
         assert (second.posts, second.cursor) == ([], first.cursor)
         body[0] = RSS.replace("g2", "g3")
         third = poll(lambda c: Rss(c, [f"{service.url}/feed"]), second.cursor)
-        assert [p["event_id"] for p in third.posts] == ["news:g3"]
+        assert [p["event_id"] for p in third.posts] == [news("g3")]
 
 
 def test_a_broken_feed_does_not_stop_the_others() -> None:
@@ -122,9 +128,34 @@ def test_a_broken_feed_does_not_stop_the_others() -> None:
 
     with serving(handler) as service:
         found = poll(lambda c: Rss(c, [f"{service.url}/broken", f"{service.url}/atom"]), {})
-        assert [(p["event_id"], p["author"]) for p in found.posts] == [("news:urn:1", "Ann")]
+        assert [(p["event_id"], p["author"]) for p in found.posts] == [(news("urn:1"), "Ann")]
         with pytest.raises(LaterError, match="not a feed"):
             poll(lambda c: Rss(c, [f"{service.url}/broken"]), {})
+
+
+def test_a_feed_that_refuses_us_or_wants_to_wait_does_not_stop_the_others() -> None:
+    asked: list[str] = []
+
+    def handler(request: Request, _body: bytes) -> Response:
+        asked.append(request.url.path)
+        if request.url.path == "/closed":
+            return Response(status_code=403)
+        if request.url.path == "/busy":
+            return Response(status_code=429, headers={"retry-after": "600"})
+        return Response(ATOM)
+
+    with serving(handler) as service:
+        urls = [f"{service.url}{path}" for path in ("/closed", "/busy", "/atom")]
+        first = poll(lambda c: Rss(c, urls), {})
+        assert [p["event_id"] for p in first.posts] == [news("urn:1")]
+        second = poll(lambda c: Rss(c, urls), first.cursor)
+        assert second.posts == []
+        assert asked == ["/closed", "/busy", "/atom", "/closed", "/atom"]  # /busy is left alone for ten minutes
+        with pytest.raises(LaterError) as waiting:
+            poll(lambda c: Rss(c, urls[:2]), second.cursor)
+        assert 500 < (waiting.value.wait or 0) <= 600
+        with pytest.raises(SetupError, match="CHCTL_COLLECT_RSS_URLS"):
+            poll(lambda c: Rss(c, urls[:1]), {})
 
 
 # --- Reddit

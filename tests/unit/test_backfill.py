@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from feeders.analysis.model import Question
 from feeders.analysis.openai_provider import OpenAIProvider, Options
 from feeders.analysis.text import text_hash
 from feeders.analysis.tokens import count
-from tests.openai_server import Server, error, running
+from tests.openai_server import Fault, Server, error, running
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ class Run:
     def __init__(self, server: Server, tmp_path: Path, usd: float = 5.0) -> None:
         self.ledger = Ledger(tmp_path / "social.sqlite3", Limits(usd, 0))
         client = openai.AsyncOpenAI(api_key="k", base_url=server.url, max_retries=0)
-        self.provider = OpenAIProvider(client, self.ledger, Options(items=20))
+        self.provider = OpenAIProvider(client, self.ledger, Options(items=20, first_backoff=0.02))
         self.backfill = Backfill(self.provider, client, self.ledger, poll_seconds=0.05)
 
     def answers(self, questions: list[Question]) -> dict[int, float]:
@@ -126,3 +127,51 @@ def test_a_batch_that_is_refused_is_not_paid_and_says_why(server: Server, tmp_pa
         asyncio.run(run.backfill.submit(questions(5)))
     assert run.ledger.batches() == []
     assert run.ledger.spent()[0] == 0
+
+
+def test_what_passes_while_a_batch_is_looked_at_ends_nothing(server: Server, tmp_path: Path) -> None:
+    asked = questions(30)
+    asyncio.run(Run(server, tmp_path).backfill.submit(asked))
+    server.reading_faults += [Fault(503), Fault(cut=True), Fault(429, headers={"retry-after-ms": "20"}), Fault(502)]
+    server.polls_until_done = 2
+    again = Run(server, tmp_path)
+    assert asyncio.run(again.backfill.finish()) == 30
+    assert not server.reading_faults
+    assert len(server.batches) == 1
+
+
+def test_answers_that_cannot_be_fetched_yet_are_fetched_later(server: Server, tmp_path: Path) -> None:
+    asked = questions(10)
+    run = Run(server, tmp_path)
+
+    async def go() -> int:
+        await run.backfill.submit(asked)
+        name = next(iter(server.batches))
+        await run.provider.client.batches.retrieve(name)  # the batch is done: what is looked at next are its answers
+        retrieve = run.provider.client.batches.retrieve
+
+        async def then_faults(batch: str) -> Any:
+            found = await retrieve(batch)
+            server.reading_faults += [Fault(500), Fault(cut=True)]
+            return found
+
+        run.backfill._client.batches.retrieve = then_faults  # type: ignore[method-assign]
+        return await run.backfill.finish()
+
+    assert asyncio.run(go()) == 10
+    assert not server.reading_faults
+
+
+def test_the_end_does_not_wait_for_the_next_look(server: Server, tmp_path: Path) -> None:
+    run = Run(server, tmp_path)
+    run.backfill._poll_seconds = 3600
+    server.polls_until_done = 100
+    began = time.monotonic()
+
+    async def go() -> int:
+        await run.backfill.submit(questions(5))
+        return await run.backfill.finish(lambda: time.monotonic() - began > 0.3)
+
+    assert asyncio.run(go()) == 0
+    assert time.monotonic() - began < 5
+    assert len(run.ledger.batches()) == 1  # on record for the next run

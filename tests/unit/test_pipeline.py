@@ -10,6 +10,7 @@ from typing import Any
 
 import openai
 import pytest
+from prometheus_client import REGISTRY
 
 from feeders.analysis import lexicon
 from feeders.analysis.ledger import Ledger, Limits
@@ -201,3 +202,59 @@ def test_metadata_is_cleaned_too(metadata: str, cleaned: dict[str, Any] | None) 
 def test_a_line_that_is_no_post_says_so_without_its_text(line: bytes) -> None:
     with pytest.raises(ValueError, match=r"^(?!.*not json)"):
         read_post(line, Origin("t", 0, 0), KEY, lambda _: [])
+
+
+@pytest.mark.parametrize(
+    "event_id",
+    ["news:https://example.org/a?token=abc123secret", "forum:joe@example.com:17", "telegram:-1001234567890:55"],
+)
+def test_an_id_that_holds_personal_data_leaves_as_its_keyed_hash(event_id: str) -> None:
+    raw = {"event_id": event_id, "event_time": 1_700_000_000_000, "source": "news", "text": "good BTC"}
+    first, again, other = (
+        read_post(json.dumps(raw).encode(), Origin("social_raw", 0, 1), key, lambda _: []).event_id
+        for key in (KEY, KEY, b"x" * 32)
+    )
+    assert first == again != other
+    assert first.startswith("news:")
+    assert not any(part in first for part in ("token", "joe", "1001234567890"))
+
+
+def test_what_a_collector_says_beside_the_text_is_held_to_its_form() -> None:
+    raw = {
+        "event_id": "news:1", "event_time": 1_700_000_000_000, "source": "news", "text": "good BTC",
+        "language": "joe@example.com", "symbols": ["BTC", "joe@example.com", "0x52908400098527886E0F7030069857D2"],
+    }  # fmt: skip
+    found = read_post(json.dumps(raw).encode(), Origin("social_raw", 0, 1), KEY, lambda _: [])
+    assert (found.language, found.symbols) == ("", ("BTC",))
+    assert (
+        read_post(json.dumps(raw | {"language": "pt-BR"}).encode(), found.origin, KEY, lambda _: []).language == "pt-BR"
+    )
+
+
+def measured(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(f"chctl_social_{name}", labels) or 0.0
+
+
+def test_metrics_tell_items_tokens_spend_latency_and_errors(server: Server, tmp_path: Path) -> None:
+    def look() -> dict[str, float]:
+        return {
+            "asked": measured("items_total", how="asked"),
+            "duplicate": measured("items_total", how="duplicate"),
+            "sampled out": measured("items_total", how="sampled out"),
+            "input": measured("tokens_total", direction="input"),
+            "output": measured("tokens_total", direction="output"),
+            "usd": measured("spend_usd_total"),
+            "requests": measured("request_seconds_count"),
+            "503": measured("provider_errors_total", kind="transient", code="503"),
+        }
+
+    before = look()
+    server.faults.append(Fault(503))
+    pipeline = pipeline_on(server, tmp_path)
+    process(pipeline, [post(0, "good coin"), post(1, "good  coin"), post(2, "bad coin")])
+    process(pipeline_on(server, tmp_path / "poor", usd=1e-9), [post(3, "good coin nobody pays for")])
+    grown = {name: value - before[name] for name, value in look().items()}
+    assert (grown["asked"], grown["duplicate"], grown["sampled out"]) == (2, 1, 1)
+    assert (grown["requests"], grown["503"]) == (2, 1)  # the one that failed took its time too
+    assert grown["input"] > grown["output"] > 0
+    assert grown["usd"] == pytest.approx(pipeline.ledger.spent()[0])  # type: ignore[union-attr]
