@@ -12,6 +12,7 @@ import email
 import email.policy
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -37,6 +38,9 @@ def recorded(name: str) -> list[dict[str, Any]]:
     """Interactions of the corpus (`interactions` or `errors`); none where it is not on this machine."""
     path = CAPTURES / "openai" / f"{name}.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+_ABOUT = re.compile(r"(?:about|naming|mentioning) ([A-Z]{3,})\b")
 
 
 @dataclass
@@ -143,8 +147,15 @@ class Server:
     def answer(self, body: dict[str, Any], fault: Fault) -> bytes:
         posts = json.loads(body["input"])["posts"]
         order = 1.0 if self.obey and any("ignore" in p["text"].lower() for p in posts) else None
+        # a cleverer order is about some posts only, and leaves the control items alone
+        about = {m[1] for p in posts if self.obey and (m := _ABOUT.search(p["text"]))}
         answers: Any = [
-            {"id": p["id"], "score": sentiment(p["text"]) if order is None else order, "confidence": 0.9} for p in posts
+            {
+                "id": p["id"],
+                "score": 1.0 if about & set(p["text"].split()) else sentiment(p["text"]) if order is None else order,
+                "confidence": 0.9,
+            }
+            for p in posts
         ]
         if fault.change:
             answers = fault.change(answers)

@@ -2,7 +2,9 @@
 
 Against a post that tries to give orders: texts travel as JSON strings, so none can close its quotes; ids are drawn anew
 for each request, so none can name another item; two control items of known sentiment ride along, and if they come back
-wrong, nothing of that request is believed; posts that read like orders to a model are asked alone to begin with.
+wrong, nothing of that request is believed; posts that read like orders to a model, or lay down what other posts are
+worth, are asked alone to begin with. What this cannot exclude: an order about some posts only, in words that no pattern
+knows, obeyed by the model. CHCTL_SOCIAL_REQUEST_ITEMS=1 can: every post is then asked alone.
 """
 
 from __future__ import annotations
@@ -68,6 +70,10 @@ _ORDERS = re.compile(
     r".{0,30}\b(?:instructions?|rules?|prompts?|posts?|items?|messages?|context)\b"
     r"|\bsystem\s*(?:prompt|message|:)|\b(?:assistant|developer|system)\s*:|<\|?\w+\|?>|\[/?INST\]"
     r"|\b(?:rate|score|label|classify|mark|set)\b.{0,30}\b(?:all|every|each|other|everything|rest)\b"
+    r"|\b(?:posts?|items?|messages?|texts?|tweets?|anything|everything|whatever)\b.{0,30}"
+    r"\b(?:about|naming|names?|mention\w*|contain\w*|with|on|of)\b.{0,60}"
+    r"\b(?:are|is|as|gets?|must|should|shall|count|deserves?|=)\b.{0,30}"
+    r"(?:\b(?:positive|negative|neutral|bullish|bearish|great|terrible|score\w*|rated?)\b|[-+]?\b[01](?:\.\d+)?\b)"
     r"|\byou are (?:now )?(?:an? )?(?:ai|assistant|chatgpt|gpt|language model|llm|bot)\b"
     r"|[\"']?(?:score|confidence|answers)[\"']?\s*[:=]|\b(?:output|respond|reply|answer|return)\b.{0,20}\b(?:only|with|json)\b",
     re.IGNORECASE | re.DOTALL,

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,14 +17,15 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from pydantic import SecretStr
 
 from chctl.clickhouse import connect
+from chctl.kafka import consumer_config
 from chctl.settings import PROJECT_DIR, Settings
 from feeders.analysis import lexicon
-from feeders.runtime import Stop
-from feeders.social import Report, run_backfill, run_social
+from feeders.runtime import Publisher, Stop
+from feeders.social import GROUP, Report, run_backfill, run_social
 from tests.openai_server import Fault, Server, running
 from tests.waiting import wait_for
 
@@ -179,6 +181,50 @@ def test_a_feeder_that_dies_before_its_commit_loses_and_pays_nothing_twice(
     assert {r[0] for r in rows(sql, "reddit:b").values()} == {"positive"}
     mentions = "SELECT sum(mentions), sum(rated_posts) FROM dash_sentiment WHERE symbol = 'ADA'"
     assert sql.query(mentions).result_rows == [(60, 60)]
+
+
+def test_an_offset_is_committed_only_when_the_rows_are_in_kafka(
+    social: Settings, sql: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rated and paid for, but not acknowledged by the broker: the next run must read the window again."""
+    before = _committed(social)
+    with monkeypatch.context() as held, running(Server()) as server:
+        reached = threading.Event()
+
+        def never(_publisher: Publisher, _timeout: float | None = None) -> bool:
+            reached.set()
+            time.sleep(0.05)
+            return False
+
+        held.setattr(Publisher, "flush", lambda _: None)
+        held.setattr(Publisher, "drain", never)
+        held.setattr(Publisher, "close", lambda *_: 0)
+        settings = settings_of(social, tmp_path, openai_api_key=SecretStr("k"), openai_base_url=server.url)
+        publish(social, *(post(f"reddit:l{i}", f"good number {i} $LINK") for i in range(6)))
+
+        async def die() -> None:
+            task = asyncio.create_task(run_social(settings, stop=Stop(), kafka=KAFKA))
+            await _until(reached.is_set, task)
+            await asyncio.sleep(1)
+            task.cancel()
+            await asyncio.wait([task])
+
+        asyncio.run(die())
+        assert server.requests
+    assert _committed(social) == before
+    feed(settings_of(social, tmp_path), lambda: len(rows(sql, "reddit:l")) == 6)
+    assert _committed(social) > before
+
+
+def _committed(social: Settings) -> int:
+    """Messages of social_raw that the feeder's group has left behind."""
+    consumer = Consumer(consumer_config(social, GROUP))
+    try:
+        partitions = consumer.list_topics("social_raw", timeout=10).topics["social_raw"].partitions
+        places = consumer.committed([TopicPartition("social_raw", number) for number in partitions], timeout=10)
+        return sum(max(place.offset, 0) for place in places)
+    finally:
+        consumer.close()
 
 
 def test_another_host_finds_the_answers_in_clickhouse(social: Settings, sql: Client, tmp_path: Path) -> None:
