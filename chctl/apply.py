@@ -31,7 +31,7 @@ from chctl.node_state import live_objects
 from chctl.optional import refusal
 from chctl.plan import Plan, make_plan, plan_views
 from chctl.project import MigrationFile, Project
-from chctl.resume import ResumePoint, read_resume_point
+from chctl.resume import ResumePoint, interrupted, read_resume_point
 
 log = structlog.get_logger()
 
@@ -125,6 +125,10 @@ def apply(runner: Runner, database: str, project: Project, options: Options, rep
         plan = make_plan(client, database, project, prune=options.prune, overwrite=options.overwrite)
         if plan.refusals:
             raise MigrateError("migrations were applied, the views are refused:\n" + "\n".join(plan.refusals))
+    changing = {change.object for change in plan.changes}
+    if not report.resumed and (stopped := [row for row in interrupted(book) if row.object in changing]):
+        report.resumed = f"{stopped[-1].where}: going on there"
+        log.warning(report.resumed)
     for planned in plan.changes:
         change = _planned_again(runner, database, planned) if planned.unsure else planned
         seconds = _run_change(runner, change, change.statements)

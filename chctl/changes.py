@@ -6,7 +6,7 @@ Pure: it looks at what the file says, what the node shows and what was applied, 
 |---|---|---|
 | materialized view | target columns added, then `ALTER TABLE ... MODIFY QUERY` | never detached from its source |
 | refreshable view | `MODIFY QUERY`, `MODIFY REFRESH` | its schedule and target stay |
-| view, function | `CREATE OR REPLACE` | atomic for readers |
+| view | `CREATE OR REPLACE` | atomic for readers |
 | dictionary | a copy is loaded first, then `CREATE OR REPLACE` | a source that fails is found out beside the live one |
 | Kafka table | dropped and created again with the same consumer group | the broker keeps the group's offsets |
 | Null table | columns added or changed in place | it holds no rows, and its views stay attached |
@@ -27,6 +27,8 @@ from chctl.views import View
 
 _HEAD = re.compile(r"CREATE\s+(?:OR\s+REPLACE\s+)?(\w+)\s+(?:IF\s+NOT\s+EXISTS\s+)?(\S+)", re.IGNORECASE)
 
+
+_CLAUSES = r"\b(?:PARTITION\s+BY|PRIMARY\s+KEY|ORDER\s+BY|SAMPLE\s+BY|TTL|SETTINGS|COMMENT)\b"
 
 #: Ends the name of the copy under which a changed dictionary is loaded first.
 TRIAL = "__trial"
@@ -97,6 +99,7 @@ class Case:
     columns: Mapping[str, str]  # name -> type of the table it writes to
     output: Mapping[str, str]  # name -> type of what its query gives; empty where that cannot be known yet
     target_kind: str = "table"
+    was: ObjectDef | None = None  # what the file said when it was applied
 
     @property
     def want(self) -> ObjectDef:
@@ -136,7 +139,8 @@ def change_of(
             f"or the file's (`chctl migrate --overwrite {want.name}`)",
             view.line,
         )
-    case = Case(view, live.definition(), columns, output, target_kind)
+    was = parse_object(applied.sql) if applied and applied.sql else None
+    case = Case(view, live.definition(), columns, output, target_kind, was)
     if case.have.kind != want.kind:
         raise case.refuse(
             f"a {case.have.kind} on the node and a {want.kind} in the file: give the new one a new name, "
@@ -169,6 +173,10 @@ def _materialized(case: Case) -> Edit:
             f"it writes to {have.target}, the file says TO {want.target}: a view cannot change its table. "
             f"Write a new view in a new file, delete this one and run `chctl migrate --prune`; "
             f"then `chctl rebuild` {want.target} for the rows in between"
+        )
+    if case.was is not None and _words(case.was.head) != _words(want.head):
+        raise case.refuse(
+            f"{want.head or 'the head'} changes: write a migration with ALTER TABLE {want.name} MODIFY SQL SECURITY ..."
         )
     statements = _missing_columns(case.view, case.target_kind, case.columns, case.output)
     if _words(have.refresh) != _words(want.refresh):
@@ -242,6 +250,14 @@ def _table(case: Case) -> Edit:
     for clause in ("ORDER BY", "PRIMARY KEY", "PARTITION BY"):
         if not same_sql(engine_part(have.engine_clause, clause), engine_part(want.engine_clause, clause)):
             raise case.refuse(f"{clause} changes: {_MOVE}")
+    if case.was is not None:  # the node writes these its own way: only what the file said can be compared
+        for clause, way in _BY_MIGRATION.items():
+            if not same_sql(engine_part(case.was.engine_clause, clause), engine_part(want.engine_clause, clause)):
+                raise case.refuse(f"{clause} changes: write a migration with ALTER TABLE {want.name} {way}")
+        if not same_sql(engine_arguments(case.was), engine_arguments(want)):
+            raise case.refuse(f"the arguments of {want.engine} change: {_MOVE}")
+        if _declared(case.was) != _declared(want):
+            raise case.refuse("an index, projection or constraint changes: write a migration with ADD or DROP of it")
     old, wanted = dict(have.columns), dict(want.columns)
     if lost := [name for name in old if name not in wanted]:
         raise case.refuse(f"{', '.join(lost)} would be dropped with its values: write a migration that says so")
@@ -254,20 +270,30 @@ def _table(case: Case) -> Edit:
 def engine_part(engine_clause: str, clause: str) -> str:
     """One clause of an engine, such as `ORDER BY`, without its keywords."""
     words = r"\s+".join(clause.split())
-    match = re.search(
-        rf"\b{words}\b(.*?)"
-        r"(?=\b(?:PARTITION\s+BY|PRIMARY\s+KEY|ORDER\s+BY|SAMPLE\s+BY|TTL|SETTINGS|COMMENT)\b|$)",
-        engine_clause,
-        re.IGNORECASE | re.DOTALL,
-    )
+    match = re.search(rf"\b{words}\b(.*?)(?={_CLAUSES}|$)", engine_clause, re.IGNORECASE | re.DOTALL)
     return match[1].strip() if match else ""
 
 
+def engine_arguments(table: ObjectDef) -> str:
+    """What stands in the parentheses behind an engine's name, as written; '' for none."""
+    return re.split(_CLAUSES, table.engine_clause, maxsplit=1, flags=re.IGNORECASE)[0].removeprefix(table.engine)
+
+
+def _declared(table: ObjectDef) -> list[list[str]]:
+    return sorted([t.text for t in significant(declaration)] for declaration in table.declarations)
+
+
+#: Clauses that a table can change in place, at a cost that a DBA should have seen in a plan of its own.
+_BY_MIGRATION = {
+    "TTL": "MODIFY TTL ... (or REMOVE TTL)",
+    "SETTINGS": "MODIFY SETTING ...",
+    "SAMPLE BY": "MODIFY SAMPLE BY ...",
+    "COMMENT": "MODIFY COMMENT ...",
+}
 _MOVE = "write a migration that creates the new table, fills it from the old one and exchanges the two"
 
 _KINDS: Mapping[str, Callable[[Case], Edit]] = {
     "view": _replace,
-    "function": _replace,
     "mv": _materialized,
     "refreshable": _materialized,
     "dictionary": _dictionary,

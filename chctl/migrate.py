@@ -78,9 +78,9 @@ def migrate(
     client = opener()
     try:
         report = Report()
-        if not database_exists(client, database):
-            client.command(f"CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic")
-        client.database = database
+        exists = database_exists(client, database)
+        if exists:
+            client.database = database
         book = Book(client, database)
         plan = make_plan(client, database, project, prune=options.prune, overwrite=options.overwrite)
         report.orphans = plan.orphans
@@ -92,6 +92,9 @@ def migrate(
 
             if before_work:
                 before_work()
+            if not exists:  # only now: what is refused leaves nothing behind
+                client.command(f"CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic")
+                client.database = database
             lock = Lock(opener, database)
             with lock.held(client, options.wait_s):
                 apply(Runner(client, book, lock), database, project, options, report)

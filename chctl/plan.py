@@ -223,7 +223,7 @@ def plan_views(
         try:
             output: dict[str, str] = {}
             unsure = bool(want.query and want.reads & touched)
-            if want.query and want.kind != "function" and not want.reads & made_here:
+            if want.query and not want.reads & made_here:
                 output = describe(client, want.query, later=unsure or bool(plan.migrations))
             change = change_of(
                 view,

@@ -17,6 +17,18 @@ class ResumePoint:
     stopped: list[HistoryRow] = field(default_factory=list)  # started and never ended, or failed
 
 
+def interrupted(book: Book) -> list[HistoryRow]:
+    """Statements that never ended or failed, and whose file was not applied as a whole since."""
+    last = {(row.object, row.path, row.step): row for row in book.history()}
+    settled = {(row.object, row.path): row.started_at for row in last.values() if row.step == 0}  # migrations
+    settled |= {(applied.name, applied.path): applied.applied_at for applied in book.objects().values()}
+    return [
+        row
+        for row in last.values()
+        if row.state in ("started", "failed") and row.started_at > settled.get((row.object, row.path), "")
+    ]
+
+
 def read_resume_point(book: Book, pending: Iterable[MigrationFile]) -> ResumePoint:
     """Look at the history of `pending` since each was last applied or rolled back as a whole."""
     wanted = {(str(m.version), m.md5) for m in pending}

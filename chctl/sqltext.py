@@ -19,6 +19,9 @@ _NAME_FUNCTIONS = re.compile(r"(?:dict(?:Get|Has|IsIn)\w*|joinGet\w*)$")
 _CLAUSES = {"FROM", "PREWHERE", "WHERE", "GROUP", "HAVING", "WINDOW", "QUALIFY", "ORDER", "LIMIT", "SETTINGS", "UNION"}
 
 
+_NOT_COLUMNS = {"INDEX", "CONSTRAINT", "PROJECTION", "PRIMARY"}
+
+
 class SqlError(ValueError):
     """A file that cannot be read as one object; `line` is 1-based, where it is known."""
 
@@ -41,14 +44,16 @@ class ObjectDef:
     """What one CREATE statement says. Names carry no database."""
 
     name: str
-    kind: str  # mv | refreshable | view | dictionary | kafka | null | table | function
+    kind: str  # mv | refreshable | view | dictionary | kafka | null | table
     sql: str
     target: str | None = None  # TO table of a materialized view
     query: str = ""  # the SELECT of a view or materialized view
+    head: str = ""  # what stands between a view's columns and AS, such as its SQL SECURITY
     refresh: str = ""  # "EVERY 1 HOUR APPEND ..." of a refreshable view
     engine: str = ""  # engine name of a table
     engine_clause: str = ""  # engine with arguments and everything behind it
     columns: tuple[tuple[str, str], ...] = ()  # (name, rest of the declaration) where a column list is written
+    declarations: tuple[str, ...] = ()  # what a column list holds beside columns: indexes, projections, constraints
     settings: dict[str, str] = field(default_factory=dict)
     reads: frozenset[str] = frozenset()
     trigger: str | None = None  # the table whose inserts run a materialized view
@@ -98,6 +103,10 @@ def headline(sql: str) -> str:
     """The first line of a statement, comments left out, `...` where more follow."""
     lines = [line for line in sql.strip().splitlines() if not line.lstrip().startswith("--")] or [""]
     return lines[0] + (" ..." if len(lines) > 1 else "")
+
+
+def _first_word(text: str) -> str:
+    return word(next(iter(significant(text)), None))
 
 
 def _text(tokens: Sequence[Token]) -> str:
@@ -203,8 +212,8 @@ def _columns(text: str) -> tuple[tuple[str, str], ...]:
     """Column declarations of a CREATE TABLE; indexes, constraints and projections are left out."""
     columns = []
     for part in split_commas(text):
-        tokens = [t for t in tokenize(part) if t.kind != "space"]
-        if not tokens or word(tokens[0]) in ("INDEX", "CONSTRAINT", "PROJECTION", "PRIMARY"):
+        tokens = significant(part)
+        if not tokens or word(tokens[0]) in _NOT_COLUMNS:
             continue
         name = identifier_value(tokens[0])
         if name is None:
@@ -239,8 +248,10 @@ def parse_object(sql: str) -> ObjectDef:
     else:
         token = cursor.next()
         kind = word(token).lower()
-        if kind not in ("view", "table", "dictionary", "function"):
-            raise SqlError(f"CREATE {token.text if token else ''}: expected a view, table, dictionary or function")
+        if kind == "function":
+            raise SqlError("a function belongs to the whole server, not to a database: create it in a migration")
+        if kind not in ("view", "table", "dictionary"):
+            raise SqlError(f"CREATE {token.text if token else ''}: expected a view, table or dictionary")
     cursor.accept("IF", "NOT", "EXISTS")
     name = cursor.name()
     if cursor.accept("UUID"):
@@ -253,16 +264,24 @@ def parse_object(sql: str) -> ObjectDef:
         columns = _columns(cursor.parens() or "")
         rest = cursor.rest()
         return ObjectDef(name, kind, sql, engine_clause=rest, columns=columns, reads=frozenset(_source_reads(rest)))
-    if kind == "function":
-        return ObjectDef(name, kind, sql, query=cursor.rest())
-    columns = _columns(cursor.parens() or "")
+    inside = cursor.parens() or ""
+    declarations = tuple(part for part in split_commas(inside) if _first_word(part) in _NOT_COLUMNS)
     cursor.until("ENGINE")
     if not cursor.accept("ENGINE"):
         raise SqlError(f"{name}: a table needs its ENGINE")
     clause = cursor.rest().removeprefix("=").strip()
     engine = (identifier_value(significant(clause)[0]) if significant(clause) else None) or ""
     kind = {"Kafka": "kafka", "Null": "null"}.get(engine, "table")
-    return ObjectDef(name, kind, sql, engine=engine, engine_clause=clause, columns=columns, settings=_settings(clause))
+    return ObjectDef(
+        name,
+        kind,
+        sql,
+        engine=engine,
+        engine_clause=clause,
+        columns=_columns(inside),
+        declarations=declarations,
+        settings=_settings(clause),
+    )
 
 
 def relayed_to(buffer: ObjectDef) -> str:
@@ -293,6 +312,7 @@ def _parse_view(cursor: _Cursor, kind: str, name: str, sql: str) -> ObjectDef:
         sql,
         target=target,
         query=query,
+        head=head,
         refresh=refresh,
         columns=columns,
         reads=frozenset(references(query)),

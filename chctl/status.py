@@ -13,6 +13,7 @@ from chctl.lock import Lock
 from chctl.node_state import opened
 from chctl.plan import make_plan
 from chctl.project import Project
+from chctl.resume import interrupted
 from chctl.settings import Settings
 
 
@@ -57,17 +58,6 @@ def read(settings: Settings, *, open_client: Callable[[], Client] | None = None)
             str(held[0]) if held else "",
             [row for row in interrupted(book) if row.path] if book.exists() else [],
         )
-
-
-def interrupted(book: Book) -> list[HistoryRow]:
-    """Statements that never ended or failed, and were not run again since."""
-    last = {(row.object, row.path, row.step): row for row in book.history()}
-    whole = {(row.object, row.path): row.started_at for row in last.values() if row.step == 0}
-    return [
-        row
-        for row in last.values()
-        if row.state in ("started", "failed") and row.started_at > whole.get((row.object, row.path), "")
-    ]
 
 
 def show(status: Status) -> str:

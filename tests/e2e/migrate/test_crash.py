@@ -21,8 +21,8 @@ from chctl.lock import Holder, LockedError
 from chctl.migrate import MigrateError, Options, Report, migrate
 from chctl.node.run import NodeProcess
 from chctl.plan import read
+from chctl.resume import interrupted
 from chctl.settings import PROJECT_DIR, Settings
-from chctl.status import interrupted
 from tests.waiting import wait_for
 
 from .conftest import TGT_MV, Project
@@ -107,7 +107,7 @@ def test_killed_before_every_write_the_next_run_finishes(
     run_with_lives(project, unlimited, monkeypatch)
     writes, expected = 10**6 - unlimited[0], schema(project)
     assert writes > 30
-    asked = resumed = 0
+    asked = resumed = views_resumed = 0
     for lives in range(writes):
         victim = make_project()
         build(victim)
@@ -127,11 +127,16 @@ def test_killed_before_every_write_the_next_run_finishes(
         if any(r.kind == "migration" for r in open_rows):
             assert re.search(r"stopped at statement \d of migrations/0002_seed_tgt.sql: going on there", report.resumed)
             resumed += 1
+        elif open_rows:
+            assert f"stopped at statement {open_rows[-1].step} of {open_rows[-1].path}: going on" in report.resumed
+            views_resumed += 1
+        assert interrupted(Book(victim.client(), victim.settings.clickhouse_database)) == []
         assert schema(victim) == expected, f"after {lives} writes"
         assert read(victim.settings, open_client=victim.open_client).empty
         victim.command(f"DROP DATABASE {victim.settings.clickhouse_database}")
     assert asked >= 2  # before and after the INSERT itself
     assert resumed >= 6  # before and after each of the three statements
+    assert views_resumed >= 8  # of a view, a landing table, a dictionary (five statements) and a materialized view
 
 
 SLOW = "SELECT sleepEachRow(3) FROM numbers(1);"

@@ -32,6 +32,23 @@ def applied(project: Project) -> Project:
     return project
 
 
+def test_what_is_refused_on_a_fresh_node_leaves_it_fresh(project: Project) -> None:
+    project.write("migrations/0002_bad.sql", "CREATE TABLE t (a UInt8) ENGINE = Null;\n")
+    with pytest.raises(MigrateError, match="write CREATE ... IF NOT EXISTS"):
+        project.migrate()
+    client = project.open_client()
+    found = client.query(f"SELECT count() FROM system.databases WHERE name = '{project.settings.clickhouse_database}'")
+    assert found.result_rows == [(0,)]
+
+
+def test_a_view_that_changes_under_whose_rights_it_runs(applied: Project) -> None:
+    view = "CREATE MATERIALIZED VIEW IF NOT EXISTS sec_mv TO tgt AS SELECT a, 1 AS n FROM src"
+    applied.write("views/sec_mv.sql", view)
+    applied.migrate()
+    applied.write("views/sec_mv.sql", view.replace("TO tgt", "TO tgt DEFINER = CURRENT_USER SQL SECURITY DEFINER"))
+    refused(applied, "DEFINER = CURRENT_USER SQL SECURITY DEFINER changes: write a migration")
+
+
 @pytest.mark.parametrize(
     ("statement", "why"),
     [
@@ -113,13 +130,25 @@ def test_an_object_that_changes_its_kind(applied: Project) -> None:
     ("old", "new", "why"),
     [
         ("ORDER BY a", "ORDER BY b", "ORDER BY changes: write a migration"),
-        ("MergeTree", "ReplacingMergeTree", "the engine changes from MergeTree to ReplacingMergeTree"),
+        ("ReplacingMergeTree(at)", "MergeTree", "the engine changes from ReplacingMergeTree to MergeTree"),
         (", b UInt8", "", "b would be dropped with its values"),
         ("b UInt8", "b UInt16", "b changes its type"),
+        ("INTERVAL 7 DAY", "INTERVAL 8 DAY", "TTL changes: write a migration with ALTER TABLE kept MODIFY TTL"),
+        (" TTL at + INTERVAL 7 DAY", "", "TTL changes"),
+        ("= 64", "= 128", "SETTINGS changes: .* MODIFY SETTING"),
+        ("COMMENT 'x'", "COMMENT 'y'", "COMMENT changes"),
+        ("ReplacingMergeTree(at)", "ReplacingMergeTree(b)", "the arguments of ReplacingMergeTree change"),
+        ("TYPE minmax", "TYPE set(10)", "an index, projection or constraint changes"),
+        (", INDEX i b TYPE minmax", "", "an index, projection or constraint changes"),
     ],
 )
-def test_a_table_in_views_keeps_its_key_engine_and_columns(applied: Project, old: str, new: str, why: str) -> None:
-    table = "CREATE TABLE IF NOT EXISTS kept (a UInt8, b UInt8) ENGINE = MergeTree ORDER BY a"
+def test_a_table_in_views_keeps_all_but_new_columns(applied: Project, old: str, new: str, why: str) -> None:
+    table = (
+        "CREATE TABLE IF NOT EXISTS kept (a UInt8, b UInt8, at DateTime, INDEX i b TYPE minmax)"
+        " ENGINE = ReplacingMergeTree(at) ORDER BY a TTL at + INTERVAL 7 DAY SETTINGS index_granularity = 64"
+        " COMMENT 'x'"
+    )
+    assert table.count(old) == 1
     applied.write("views/kept.sql", table)
     applied.migrate()
     applied.write("views/kept.sql", table.replace(old, new))
@@ -189,9 +218,10 @@ def test_a_table_that_holds_rows_is_not_pruned(applied: Project) -> None:
         (b"CREATE VIEW v AS SELECT 1 AS a;\nSELECT 2", r"v.sql:2: holds 2 statements"),
         (b"CREATE VIEW w AS SELECT 1 AS a", "creates w: name the file w.sql"),
         (b"SELECT 1", "expected one CREATE statement"),
+        (b"CREATE FUNCTION v AS x -> x + 1", "a function belongs to the whole server"),
         (b"CREATE VIEW v AS SELECT '" + b"x" * 5_000_000 + b"' AS a", "no SQL file of this project is larger"),
     ],
-    ids=["bom", "crlf", "zero", "latin", "quote", "paren", "empty", "two", "name", "select", "5mb"],
+    ids=["bom", "crlf", "zero", "latin", "quote", "paren", "empty", "two", "name", "select", "function", "5mb"],
 )
 def test_a_file_that_cannot_be_used(applied: Project, content: bytes, message: str) -> None:
     applied.write("views/v.sql", content)
