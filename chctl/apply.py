@@ -224,14 +224,14 @@ def _wait_until_reading(client: Client, database: str, table: str) -> None:
     The next change is made to a table that reads: an embedded broker (Tansu) does not recover from a member that leaves
     its group in the middle of joining it.
     """
-    sql = (
-        f"SELECT countIf(notEmpty(assignments.topic)), count() FROM system.kafka_consumers"
-        f" WHERE database = '{database}' AND table = '{table}'"
-    )
+    where = f"database = '{database}' AND"
+    sql = f"SELECT countIf(notEmpty(assignments.topic)) FROM system.kafka_consumers WHERE {where} table = '{table}'"
+    views = f"SELECT length(dependencies_table) FROM system.tables WHERE {where} name = '{table}'"
+    if not client.query(views).result_rows[0][0]:  # nothing reads from it, or it writes
+        return
     deadline = time.monotonic() + REJOIN_S
     while time.monotonic() < deadline:
-        assigned, consumers = client.query(sql).result_rows[0]
-        if assigned or not consumers:  # no consumer: no view reads this table, or it writes
+        if client.query(sql).result_rows[0][0]:
             return
         time.sleep(0.05)
     log.warning("no partitions yet: is the broker up?", table=table, waited_s=REJOIN_S)

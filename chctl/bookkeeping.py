@@ -191,6 +191,11 @@ class Book:
         found = self.rows(f"SELECT {columns} FROM {self.database}.{OBJECTS} FINAL WHERE path != ''")
         return {row["name"]: Applied(**row) for row in found}
 
+    def last_recorded(self) -> dict[str, str]:
+        """When each object was last recorded, as applied or as dropped; UTC."""
+        found = self.rows(f"SELECT name, toString(applied_at) AS at FROM {self.database}.{OBJECTS} FINAL")
+        return {row["name"]: row["at"] for row in found}
+
     def record(self, applied: Applied) -> None:
         """Record an object as applied, or with an empty path as dropped."""
         self.flush()

@@ -44,6 +44,7 @@ def check(project: Project) -> list[Finding]:
             *not_idempotent(migrations),
             *missing_columns(views, tables),
             *kafka_columns(tables, contracts),
+            *second_readers(views, tables),
             *shared_groups(tables),
             *changed_groups(migrations),
             *keyless_writes(views, tables, contracts),
@@ -77,16 +78,17 @@ def gaps(migrations: list[MigrationFile]) -> Iterator[Finding]:
 
 
 def not_idempotent(migrations: list[MigrationFile]) -> Iterator[Finding]:
-    """Statements that may not run twice and say nothing about it."""
-    for migration in migrations:
-        for statement in migration.statements:
-            reason = why_not_idempotent(statement.sql)
-            if reason and waiver(statement) is None:
-                yield Finding(
-                    migration.path,
-                    statement.line,
-                    f"not idempotent: {reason}, or put `-- not idempotent: <reason>` right above the statement",
-                )
+    """Statements, also of a .down.sql, that may not run twice and say nothing about it."""
+    placed = [(m.path, s) for m in migrations for s in m.statements]
+    placed += [(str(m.down), s) for m in migrations for s in m.down_statements]
+    for path, statement in placed:
+        reason = why_not_idempotent(statement.sql)
+        if reason and waiver(statement) is None:
+            yield Finding(
+                path,
+                statement.line,
+                f"not idempotent: {reason}, or put `-- not idempotent: <reason>` right above the statement",
+            )
 
 
 def missing_columns(views: list[View], tables: Mapping[str, Table]) -> Iterator[Finding]:
@@ -147,6 +149,21 @@ def kafka_columns(tables: Mapping[str, Table], contracts: Mapping[str, Contract]
             else:
                 continue
             yield Finding(table.path, table.line, message)
+
+
+def second_readers(views: list[View], tables: Mapping[str, Table]) -> Iterator[Finding]:
+    """A second view on a Kafka table: what is read before both are attached reaches only one of them."""
+    first: dict[str, str] = {}
+    for view in views:
+        table = tables.get(view.definition.trigger or "")
+        if view.definition.kind == "mv" and table is not None and table.kind == "kafka":
+            other = first.setdefault(table.name, view.name)
+            if other != view.name:
+                yield Finding(
+                    view.path,
+                    view.line,
+                    f"{view.name} and {other} both read {table.name}: let one write to a Null table and read that",
+                )
 
 
 def shared_groups(tables: Mapping[str, Table]) -> Iterator[Finding]:

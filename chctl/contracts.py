@@ -367,7 +367,12 @@ def _check(field: Field) -> Callable[[Any], str | None]:
 
 def load(path: Path) -> Contract:
     """Read and check one contract. Raises ContractError, which names the file, the line and what to change."""
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ContractError(f"{path}:1: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ContractError(f"{path}:1: is not UTF-8: {error.reason} at byte {error.start}") from error
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         contract = msgspec.convert(yaml.safe_load(text), Contract)

@@ -18,6 +18,7 @@ from chctl.library import Cluster
 from chctl.lock import Lock
 from chctl.migrate import MigrateError
 from chctl.node_state import database_exists, live_objects, opened
+from chctl.plan import unparsable
 from chctl.project import Project
 from chctl.settings import Settings
 from chctl.sqltext import headline
@@ -103,6 +104,9 @@ def rollback(settings: Settings, steps: int = 1, *, open_client: Callable[[], Cl
                         f"{migration.path} has no {migration.name.removesuffix('.sql')}.down.sql: write one, or a new "
                         f"migration that goes on from here"
                     )
+            placed = [(str(m.down), s) for m in last for s in m.down_statements]
+            if broken := unparsable(client, placed):
+                raise MigrateError("refused, nothing was run:\n" + "\n".join(broken))
             runner.expect(
                 Step(m.version, str(m.down), m.md5, i + 1, sql, "rollback")
                 for m in last

@@ -126,11 +126,12 @@ def lint(project_dir: Path) -> list[Finding]:
         except ContractError as error:
             found.append(_placed(str(error), project_dir))
     files = list(_files(project_dir, found))
+    readable = not found
     for file in files:
         for rule in RULES:
             found += rule(file)
     found += unreadable(files)
-    if not found:  # these read all files at once
+    if readable:  # these read all files at once
         try:
             found += check(Project.read(project_dir))
         except FileError as error:

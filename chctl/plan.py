@@ -20,7 +20,7 @@ from chctl.cost import Cost, cost, sizes
 from chctl.node_state import describe, live_objects, object_names, opened, table_columns
 from chctl.project import MigrationFile, Project
 from chctl.settings import Settings
-from chctl.sqltext import SqlError, headline, parse_object
+from chctl.sqltext import SqlError, Statement, headline, parse_object
 from chctl.views import View, apply_order
 
 #: Statements are sent to the node's parser in chunks well below ClickHouse's max_query_size of 256 KiB.
@@ -104,13 +104,20 @@ def make_plan(
     ]
     if pending or touched:
         plan.refusals += [str(f) for f in check(project)]
-        plan.refusals += unparsable(client, pending, touched)
+        placed = [(m.path, s) for m in pending for s in m.statements]
+        plan.refusals += unparsable(
+            client, [*placed, *((v.path, Statement(v.definition.sql, v.line)) for v in touched)]
+        )
     if touched and not plan.refusals:
         order = [v for v in apply_order(project.views, project.relays) if v in touched]
         plan_views(client, database, order, applied, plan, {*overwrite, *half_done(book, applied)})
-    gone = [a for name, a in applied.items() if name not in {v.name for v in project.views} and name in existing]
-    if gone:
-        plan_drops(client, database, gone, plan, prune)
+    files = {v.name for v in project.views}
+    gone = [a for name, a in applied.items() if name not in files]
+    if left := [a for a in gone if a.name in existing]:
+        plan_drops(client, database, left, plan, prune)
+    if prune and gone:  # a run that died between a drop and its record
+        dropped = half_done(book, applied) - existing
+        plan.changes += [Change(a.name, a.kind, "drop", a.path, (), a.sql, "") for a in gone if a.name in dropped]
     if costs:
         statements = [s.sql for m in pending for s in m.statements]
         statements += [sql for c in plan.changes for sql in (*c.statements, *c.late)]
@@ -165,10 +172,9 @@ def pending_migrations(
     return pending, refusals
 
 
-def unparsable(client: Client, migrations: list[MigrationFile], views: list[View]) -> list[str]:
-    """Statements that the node's own parser does not take, as `path:line: message`."""
-    found = [(m.path, s.line, s.sql) for m in migrations for s in m.statements]
-    found += [(v.path, v.line, v.definition.sql) for v in views]
+def unparsable(client: Client, placed: Iterable[tuple[str, Statement]]) -> list[str]:
+    """Statements of (path, statement) that the node's own parser does not take, as `path:line: message`."""
+    found = [(path, statement.line, statement.sql) for path, statement in placed]
     refusals = []
     for chunk in _chunks(found):
         array = ", ".join(quote_string(sql.rstrip("; \n")) for _, _, sql in chunk)

@@ -31,6 +31,7 @@ class MigrationFile:
     script: str
     statements: tuple[Statement, ...]
     down: str | None = None  # path of its .down.sql, if there is one
+    down_statements: tuple[Statement, ...] = ()
 
     @property
     def name(self) -> str:
@@ -96,24 +97,32 @@ def read_migrations(project_dir: Path) -> list[MigrationFile]:
         text, raw = read_sql(path, shown)
         if path.name.endswith(DOWN_SUFFIX):
             continue
-        try:
-            parsed = tuple(statements(text))
-        except SqlError as error:
-            raise FileError(shown, str(error), error.line) from error
-        if not parsed:
-            raise FileError(shown, "holds no statement")
+        parsed = _statements(text, shown)
         version = int(name[1])
         if version in found:
             raise FileError(shown, f"number {version:04d} is also used by {found[version].path}: renumber one of them")
         down = downs.pop(path.stem, None)
+        undo = down.relative_to(project_dir).as_posix() if down else None
         found[version] = MigrationFile(
             shown,
             version,
             hashlib.md5(raw, usedforsecurity=False).hexdigest(),
             text,
             parsed,
-            down.relative_to(project_dir).as_posix() if down else None,
+            undo,
+            _statements(read_sql(down, undo)[0], undo) if down and undo else (),
         )
     for stray in downs.values():
         raise FileError(stray.relative_to(project_dir).as_posix(), "undoes no migration: no .sql file of that name")
     return [found[version] for version in sorted(found)]
+
+
+def _statements(text: str, shown: str) -> tuple[Statement, ...]:
+    """The statements of a migration, at least one. Raises FileError."""
+    try:
+        parsed = tuple(statements(text))
+    except SqlError as error:
+        raise FileError(shown, str(error), error.line) from error
+    if not parsed:
+        raise FileError(shown, "holds no statement")
+    return parsed

@@ -20,12 +20,11 @@ class ResumePoint:
 def interrupted(book: Book) -> list[HistoryRow]:
     """Statements that never ended or failed, and whose file was not applied as a whole since."""
     last = {(row.object, row.path, row.step): row for row in book.history()}
-    settled = {(row.object, row.path): row.started_at for row in last.values() if row.step == 0}  # migrations
-    settled |= {(applied.name, applied.path): applied.applied_at for applied in book.objects().values()}
+    settled = book.last_recorded() | {row.object: row.started_at for row in last.values() if row.step == 0}
     return [
         row
         for row in last.values()
-        if row.state in ("started", "failed") and row.started_at > settled.get((row.object, row.path), "")
+        if row.state in ("started", "failed") and row.started_at > settled.get(row.object, "")
     ]
 
 

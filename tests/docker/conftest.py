@@ -1,39 +1,45 @@
-"""A ClickHouse server from docker-compose.yml, where a container engine is available; else a reason to skip."""
+"""A ClickHouse server and Kafka in containers, where a container engine is available; else a reason to skip."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from chctl.clickhouse import connect
-from chctl.settings import PROJECT_DIR, Settings
+from chctl.settings import Settings
 from tests.e2e.migrate.conftest import make_project, project
 
 __all__ = ["make_project", "project"]
 
-COMPOSE = PROJECT_DIR / "docker-compose.yml"
+COMPOSE = Path(__file__).with_name("docker-compose.yml")
+#: What the fixtures ask of the compose file: service -> port inside its container.
+PORTS = {"clickhouse": 8123, "kafka": 29092}
 
 
 def missing() -> str:
     """Why containers cannot be started here, or ''."""
-    if not COMPOSE.is_file():
-        return f"no {COMPOSE.name} in the project"
     try:
-        done = subprocess.run(["docker", "info"], capture_output=True, text=True, timeout=20)
+        for command in (["docker", "info"], ["docker", "compose", "version"]):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+            if done.returncode != 0:
+                return f"no container engine: {done.stderr.strip().splitlines()[-1]}"
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"no container engine: {error}"
-    return "" if done.returncode == 0 else f"no container engine: {done.stderr.strip().splitlines()[-1]}"
+    return ""
 
 
 @pytest.fixture(scope="session")
 def docker_compose_file() -> Path:
-    """The project's own compose file; skips where it cannot be used."""
+    """The compose file of this suite; skips where it cannot be used."""
     if reason := missing():
         pytest.skip(reason)
     return COMPOSE
@@ -41,19 +47,23 @@ def docker_compose_file() -> Path:
 
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Settings:
-    """Settings of the ClickHouse server in the container, once it answers."""
+    """Settings of the ClickHouse server and the broker in their containers, once both answer."""
     request.getfixturevalue("docker_compose_file")  # skips before an engine is asked for
     services: Any = request.getfixturevalue("docker_services")
-    settings = Settings(clickhouse_url=f"http://127.0.0.1:{services.port_for('clickhouse', 8123)}")
+    ports = {service: services.port_for(service, port) for service, port in PORTS.items()}
+    settings = Settings(
+        clickhouse_url=f"http://127.0.0.1:{ports['clickhouse']}", kafka_brokers=f"127.0.0.1:{ports['kafka']}"
+    )
 
-    def answers() -> bool:
+    def answer() -> bool:
         try:
             connect(settings, database="").close()
-        except ClickHouseError:
+            AdminClient({"bootstrap.servers": settings.kafka_brokers}).list_topics(timeout=2)
+        except (ClickHouseError, KafkaException):
             return False
         return True
 
-    services.wait_until_responsive(check=answers, timeout=120, pause=0.5)
+    services.wait_until_responsive(check=answer, timeout=120, pause=0.5)
     return settings
 
 
@@ -61,3 +71,26 @@ def server(request: pytest.FixtureRequest) -> Settings:
 def open_client(server: Settings) -> Callable[[], Client]:
     """Opens HTTP clients on the server."""
     return lambda: connect(server, database="")
+
+
+@pytest.fixture
+def settings(server: Settings) -> Iterator[Settings]:
+    """Settings that name the server, the broker and an empty database of the test's own."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with connect(server, database="") as admin:
+        admin.command(f"CREATE DATABASE {name} ENGINE = Atomic")
+        yield server.model_copy(update={"clickhouse_database": name})
+        admin.command(f"DROP DATABASE {name}")
+
+
+@pytest.fixture
+def topic(server: Settings) -> Callable[..., str]:
+    """Create topics of the test's own: `topic("trades", partitions=2)` gives the name it got."""
+
+    def create(name: str = "topic", partitions: int = 1) -> str:
+        unique = f"{name}_{uuid.uuid4().hex[:8]}"
+        admin = AdminClient({"bootstrap.servers": server.kafka_brokers})
+        admin.create_topics([NewTopic(unique, num_partitions=partitions, replication_factor=1)])[unique].result(10)
+        return unique
+
+    return create

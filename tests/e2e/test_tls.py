@@ -18,10 +18,11 @@ import pytest
 from clickhouse_connect.driver.exceptions import Error
 from pydantic import SecretStr
 
-from chctl import doctor, init, topics
+from chctl import doctor, init, plan, topics
 from chctl.answers import select
 from chctl.clickhouse import connect
 from chctl.contracts import load_all
+from chctl.migrate import migrate
 from chctl.node.run import NodeProcess, start_process
 from chctl.settings import PROJECT_DIR, Settings
 from feeders.runtime import Publisher, Reader
@@ -108,6 +109,21 @@ def test_rows_go_from_feeder_to_feeder_by_sasl_ssl(secured: Secured) -> None:
 
     wait_for(everything)
     reader.close()
+
+
+def test_migrate_and_plan_run_over_https(secured: Secured, tmp_path: Path) -> None:
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "migrations/0001_create_notes.sql").write_text(
+        "CREATE TABLE IF NOT EXISTS notes (n UInt8) ENGINE = MergeTree ORDER BY n;\n"
+    )
+    (tmp_path / "views").mkdir()
+    (tmp_path / "views/total.sql").write_text("CREATE VIEW IF NOT EXISTS total AS SELECT sum(n) AS n FROM notes\n")
+    settings = secured.settings.model_copy(update={"project_dir": tmp_path, "clickhouse_database": "over_tls"})
+    assert settings.clickhouse_url.startswith("https://")
+    assert plan.read(settings).exit_code == 2
+    report = migrate(settings)
+    assert (report.migrations, [c.object for c in report.changes]) == (["0001_create_notes.sql"], ["total"])
+    assert plan.read(settings).empty
 
 
 def test_the_doctor_names_what_the_embedded_engine_lacks(secured: Secured) -> None:

@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 
 from chctl.settings import PROJECT_DIR, Settings
 from cli import app
+from tests.docker.conftest import COMPOSE as TEST_FILE
+from tests.docker.conftest import PORTS
 
 FILE = PROJECT_DIR / "docker-compose.yml"
 COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text())
@@ -48,6 +50,28 @@ def test_it_fits_the_compose_specification(tmp_path: Path) -> None:
     broken = tmp_path / "docker-compose.yml"
     broken.write_text(FILE.read_text().replace("mem_limit:", "memory_limit:", 1))
     assert subprocess.run([*check, broken], capture_output=True, check=False).returncode == 1
+
+
+def test_the_docker_tests_have_the_same_images_and_publish_the_ports_they_ask_for() -> None:
+    check = [str(Path(sys.executable).parent / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*check, TEST_FILE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = TEST_FILE.read_text()
+    assert "${" not in text, "needs no .env"
+    services = yaml.safe_load(text)["services"]
+    for name, port in PORTS.items():
+        assert services[name]["image"] == SERVICES[name]["image"]
+        (published,) = services[name]["ports"]
+        assert published.startswith("127.0.0.1:")
+        assert published.endswith(f":{port}")
+    kafka = services["kafka"]["environment"]
+    assert f"OUTSIDE://127.0.0.1:{PORTS['kafka']}" in kafka["KAFKA_ADVERTISED_LISTENERS"]
+    assert (
+        f"INSIDE://{services['clickhouse']['environment']['CHCTL_KAFKA_BROKERS']},"
+        in (kafka["KAFKA_ADVERTISED_LISTENERS"])
+    )
+    (volume,) = services["clickhouse"]["volumes"]
+    assert (TEST_FILE.parent / volume.split(":")[0]).is_file()
 
 
 @pytest.mark.parametrize("name", SERVICES)

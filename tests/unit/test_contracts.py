@@ -136,3 +136,14 @@ def test_contracts_check_lists_the_topics_when_it_knows_none_of_that_name() -> N
     checked = CliRunner().invoke(cli.app, ["contracts", "check", "trades"], input="{}")
     assert checked.exit_code == 2
     assert "market_trades" in checked.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"topic: \xff", "1: is not UTF-8: invalid start byte at byte 7"), (b"topic: a\0b", ":1: ")],
+    ids=["latin", "zero"],
+)
+def test_a_file_that_is_no_text_is_named(tmp_path: Path, content: bytes, why: str) -> None:
+    (tmp_path / "t.yaml").write_bytes(content)
+    with pytest.raises(ContractError, match=re.escape(f"{tmp_path}/t.yaml") + ".*" + why):
+        load(tmp_path / "t.yaml")

@@ -8,15 +8,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from chctl.bookkeeping import Book
 from chctl.clickhouse import connect
+from chctl.history import rollback
 from chctl.lock import Holder, LockedError
 from chctl.migrate import MigrateError, Options, Report, migrate
 from chctl.node.run import NodeProcess
@@ -62,7 +64,18 @@ def run_with_lives(project: Project, lives: list[int], monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         me = Holder.me()
         patch.setattr(Holder, "me", lambda: replace(me, process_start="of a process that is gone"))
-        return migrate(project.settings, open_client=lambda: Mortal(project.open_client(), lives))  # type: ignore[arg-type,return-value]
+        opener = cast("Callable[[], Client]", lambda: Mortal(project.open_client(), lives))
+        return migrate(project.settings, Options(prune=True), open_client=opener)
+
+
+HOURLY = (
+    "CREATE MATERIALIZED VIEW IF NOT EXISTS hourly_mv REFRESH EVERY 1 HOUR APPEND TO tgt AS"
+    " SELECT toUInt64(count()) AS a, toUInt64(0) AS n FROM tgt WHERE 0 GROUP BY ()"
+)
+KAFKA = (
+    "CREATE TABLE IF NOT EXISTS kafka_t (raw String) ENGINE = Kafka SETTINGS kafka_broker_list = '127.0.0.1:9',"
+    " kafka_topic_list = 't', kafka_group_name = 'chctl.clickhouse.t', kafka_format = 'LineAsString'"
+)
 
 
 def build(project: Project) -> None:
@@ -75,7 +88,13 @@ def build(project: Project) -> None:
         f" SOURCE(CLICKHOUSE(QUERY 'SELECT a, n FROM {project.settings.clickhouse_database}.tgt'))"
         " LIFETIME(0) LAYOUT(HASHED())",
     )
+    project.write("views/hourly_mv.sql", HOURLY)
+    project.write("views/kafka_t.sql", KAFKA)
+    project.write("views/old.sql", "CREATE VIEW IF NOT EXISTS old AS SELECT 1 AS a")
     project.migrate()
+    project.write("views/hourly_mv.sql", HOURLY.replace("1 HOUR", "2 HOUR").replace("count()", "count() + 1"))
+    project.write("views/kafka_t.sql", KAFKA.replace("raw String", "raw String, more String"))
+    (project.dir / "views/old.sql").unlink()
     project.write(
         "migrations/0002_seed_tgt.sql",
         "CREATE TABLE IF NOT EXISTS seeds (a UInt64) ENGINE = MergeTree ORDER BY a;\n"
@@ -118,12 +137,12 @@ def test_killed_before_every_write_the_next_run_finishes(
         if in_insert:
             # The one statement that may not run twice: chctl cannot know, so it asks.
             with pytest.raises(MigrateError, match=r"not idempotent \(seeds the table once\) and may"):
-                victim.migrate()
+                victim.migrate(prune=True)
             done = victim.query("SELECT count() FROM seeds") == [(1,)]
-            report = victim.migrate(interrupted="done" if done else "again")
+            report = victim.migrate(interrupted="done" if done else "again", prune=True)
             asked += 1
         else:
-            report = victim.migrate()
+            report = victim.migrate(prune=True)
         if any(r.kind == "migration" for r in open_rows):
             assert re.search(r"stopped at statement \d of migrations/0002_seed_tgt.sql: going on there", report.resumed)
             resumed += 1
@@ -136,7 +155,42 @@ def test_killed_before_every_write_the_next_run_finishes(
         victim.command(f"DROP DATABASE {victim.settings.clickhouse_database}")
     assert asked >= 2  # before and after the INSERT itself
     assert resumed >= 6  # before and after each of the three statements
-    assert views_resumed >= 8  # of a view, a landing table, a dictionary (five statements) and a materialized view
+    assert views_resumed >= 8  # of a view, a Null table, a dictionary (five statements), a Kafka table, two MVs
+
+
+TWO = "".join(f"CREATE TABLE IF NOT EXISTS {name} (a UInt8) ENGINE = Null;\n" for name in ("one", "two"))
+
+
+def test_a_rollback_killed_before_any_write_is_finished_by_the_next(
+    project: Project, make_project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def applied(victim: Project) -> Project:
+        victim.write("migrations/0002_create_two.sql", TWO)
+        victim.write("migrations/0002_create_two.down.sql", "DROP TABLE IF EXISTS one;\nDROP TABLE IF EXISTS two;\n")
+        victim.migrate()
+        return victim
+
+    def undo(victim: Project, lives: list[int]) -> list[str]:
+        with monkeypatch.context() as patch:
+            me = Holder.me()
+            patch.setattr(Holder, "me", lambda: replace(me, process_start="of a process that is gone"))
+            opener = cast("Callable[[], Client]", lambda: Mortal(victim.open_client(), lives))
+            return rollback(victim.settings, open_client=opener)
+
+    unlimited = [10**6]
+    assert undo(applied(project), unlimited) == ["0002_create_two.sql"]
+    writes = 10**6 - unlimited[0]
+    assert writes > 5
+    for lives in range(writes):
+        victim = applied(make_project())
+        with pytest.raises(Killed):
+            undo(victim, [lives])
+        with suppress(MigrateError):  # killed after all was done: the next one down is 0001, which has no .down.sql
+            assert rollback(victim.settings, open_client=victim.open_client) == ["0002_create_two.sql"]
+        assert victim.query("EXISTS TABLE one") == victim.query("EXISTS TABLE two") == [(0,)], f"after {lives} writes"
+        assert victim.migrate().migrations == ["0002_create_two.sql"]
+        assert victim.query("EXISTS TABLE one") == victim.query("EXISTS TABLE two") == [(1,)]
+        assert read(victim.settings, open_client=victim.open_client).empty
 
 
 SLOW = "SELECT sleepEachRow(3) FROM numbers(1);"

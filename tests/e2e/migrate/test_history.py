@@ -8,6 +8,7 @@ from chctl.bookkeeping import whoami
 from chctl.history import baseline, history, rollback, show
 from chctl.migrate import MigrateError
 from chctl.plan import read
+from chctl.views import FileError
 
 from .conftest import SOURCES, TGT_MV, Project
 
@@ -73,3 +74,26 @@ def test_rollback_without_a_down_file_is_refused_before_anything_runs(project: P
         rollback(project.settings, 2, open_client=project.open_client)
     assert project.query("EXISTS TABLE extra") == [(1,)]
     assert project.query("SELECT count() FROM schema_history") == before
+
+
+@pytest.mark.parametrize(
+    ("undo", "why"),
+    [
+        ("DROP TABLE extra;\n", r"0002_create_extra.down.sql:1: not idempotent: write DROP ... IF EXISTS"),
+        ("-- nothing\n", "0002_create_extra.down.sql:1: holds no statement"),
+    ],
+)
+def test_a_down_file_is_held_to_what_a_migration_is(project: Project, undo: str, why: str) -> None:
+    project.write("migrations/0002_create_extra.sql", "CREATE TABLE IF NOT EXISTS extra (a UInt8) ENGINE = Null;\n")
+    project.write("migrations/0002_create_extra.down.sql", undo)
+    with pytest.raises((MigrateError, FileError), match=why):
+        project.migrate()
+
+
+def test_a_down_file_that_the_node_cannot_parse_is_refused_before_anything_runs(project: Project) -> None:
+    project.write("migrations/0002_create_extra.sql", "CREATE TABLE IF NOT EXISTS extra (a UInt8) ENGINE = Null;\n")
+    project.write("migrations/0002_create_extra.down.sql", "DROP TABLE IF EXISTS extra;\nDROP TABLE IF EXISTS a b c;\n")
+    project.migrate()
+    with pytest.raises(MigrateError, match=r"down.sql:2: the node cannot parse it: Syntax error"):
+        rollback(project.settings, open_client=project.open_client)
+    assert project.query("EXISTS TABLE extra") == [(1,)]

@@ -16,6 +16,28 @@ KAFKA = (
     " kafka_group_name = '{group}', kafka_format = 'JSONEachRow'"
 )
 
+CONTRACT = """topic: t
+description: Of the tests.
+producers: [tests]
+consumers:
+  clickhouse: {}
+key: [n]
+partitions: 1
+retention: 7d
+cleanup_policy: delete
+fields:
+  - name: n
+    type: uint8
+    required: true
+    description: A number.
+examples:
+  valid: [{n: 1}, {n: 2}]
+  invalid:
+    - {reason: "n: missing", row: {}}
+    - {reason: "n: out of bounds", row: {n: 256}}
+    - {reason: "n: not an integer", row: {n: x}}
+"""
+
 
 def refused(project: Project, message: str) -> None:
     """The run is refused with `message`, and the node is as it was."""
@@ -167,6 +189,51 @@ def test_a_changed_consumer_group(applied: Project) -> None:
     applied.write("migrations/0002_create_kafka_t.sql", first + ";\n")
     applied.write("migrations/0003_recreate_kafka_t.sql", f"DROP TABLE IF EXISTS kafka_t;\n{second};\n")
     refused(applied, "0003_recreate_kafka_t.sql:2: kafka_t changes its consumer group")
+
+
+def test_two_views_on_one_kafka_table(applied: Project) -> None:
+    table = KAFKA.format(name="kafka_t", columns="raw String", topic="t", group="chctl.clickhouse.t")
+    applied.write("migrations/0002_create_kafka_t.sql", table + ";\n")
+    for name in ("one_mv", "two_mv"):
+        view = f"CREATE MATERIALIZED VIEW IF NOT EXISTS {name} TO tgt AS SELECT length(raw) AS a FROM kafka_t"
+        applied.write(f"views/{name}.sql", view)
+    refused(applied, r"views/two_mv.sql:1: two_mv and one_mv both read kafka_t: let one write to a Null table")
+
+
+NULLABLE = {
+    "kafka_t": (
+        "raw Nullable(String), n UInt8",
+        "kafka_t.n is neither Nullable nor String: a missing field would read",
+    ),
+    "to_kafka_t": ("raw String, n Nullable(UInt8)", "to_kafka_t.n is Nullable, the contract requires it"),
+}
+
+
+@pytest.mark.parametrize("name", NULLABLE)
+def test_a_column_of_a_kafka_table_against_its_contract(applied: Project, name: str) -> None:
+    columns, why = NULLABLE[name]
+    applied.write("contracts/t.yaml", CONTRACT)
+    table = KAFKA.format(name=name, columns=columns, topic="t", group="chctl.clickhouse.t")
+    applied.write(f"migrations/0002_create_{name}.sql", table + ";\n")
+    refused(applied, f"0002_create_{name}.sql:1: {why}")
+
+
+def test_a_write_to_a_compacted_topic_without_a_key(applied: Project) -> None:
+    applied.write("contracts/t.yaml", CONTRACT.replace("cleanup_policy: delete", "cleanup_policy: compact"))
+    table = KAFKA.format(name="to_kafka_t", columns="n UInt8", topic="t", group="chctl.clickhouse.t")
+    applied.write("migrations/0002_create_to_kafka_t.sql", table + ";\n")
+    view = "CREATE MATERIALIZED VIEW IF NOT EXISTS to_kafka_t_mv TO to_kafka_t AS SELECT toUInt8(a) AS n FROM src"
+    applied.write("views/to_kafka_t_mv.sql", view)
+    refused(applied, "to_kafka_t_mv writes to the compacted topic t without a key: give to_kafka_t a column _key")
+
+
+def test_a_changed_consumer_group_of_a_table_in_views(applied: Project) -> None:
+    table = KAFKA.format(name="kafka_t", columns="raw String", topic="t", group="chctl.clickhouse.t")
+    table = table.replace("Kafka(chctl_kafka) SETTINGS", "Kafka SETTINGS kafka_broker_list = '127.0.0.1:9',")
+    applied.write("views/kafka_t.sql", table)
+    applied.migrate()
+    applied.write("views/kafka_t.sql", table.replace("chctl.clickhouse.t", "chctl.other.t"))
+    refused(applied, "the consumer group changes from 'chctl.clickhouse.t' to 'chctl.other.t'")
 
 
 def test_two_tables_in_one_consumer_group(applied: Project) -> None:
