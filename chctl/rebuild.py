@@ -1,9 +1,10 @@
 """`chctl rebuild`: recompute a window of a rollup from the raw table behind it; `--check` only compares.
 
 The recomputation is the rollup's own view, with the Null table it is triggered by replaced by the stored rows of the
-same stream (FINAL, so that a row delivered twice counts once). Readers see the window change at once: the day's
-partition is built beside the rollup and put in its place by REPLACE PARTITION. Rows that arrived while it was being
-built are computed in again afterwards; the rollups' states ignore repeats, so doing so twice changes nothing.
+same stream (FINAL, so that a row delivered twice counts once). Readers see a day change at once, and one day after the
+other: the day's partition is built beside the rollup and put in its place by REPLACE PARTITION. Rows that arrived while
+it was being built are computed in before that, and those of the very moment afterwards, which a reader sees as if they
+had come then; the rollups' states ignore repeats, so doing so twice changes nothing.
 """
 
 from __future__ import annotations
@@ -227,6 +228,8 @@ def _replace(client: Client, database: str, source: Source, start: str, end: str
             f"INSERT INTO {shadow} ({columns}) SELECT {columns} FROM {source.rollup} WHERE {in_days} AND NOT ({inside})"
         )
         client.command(f"INSERT INTO {shadow} ({columns}) SELECT {columns} FROM ({source.window(start, end)})")
+        again = client.query("SELECT toString(now64(3, 'UTC'))").result_rows[0][0]
+        _catch_up(client, database, source, columns, began, shadow, f"AND {inside}")
         ids = client.query(
             "SELECT DISTINCT partition_id FROM system.parts"
             f" WHERE database = {quote_string(database)} AND table = {quote_string(shadow)} AND active"
@@ -234,13 +237,15 @@ def _replace(client: Client, database: str, source: Source, start: str, end: str
         gone = client.query(f"SELECT DISTINCT _partition_id FROM {source.rollup} WHERE {inside}").result_rows
         for (partition,) in {*ids, *gone}:
             client.command(f"ALTER TABLE {source.rollup} REPLACE PARTITION ID '{partition}' FROM {shadow}")
-        _catch_up(client, database, source, columns, began)
+        _catch_up(client, database, source, columns, again, source.rollup)
     finally:
         client.command(f"DROP TABLE IF EXISTS {shadow}")
 
 
-def _catch_up(client: Client, database: str, source: Source, columns: str, began: str) -> None:
-    """Compute in again what reached the raw table since the rebuild began."""
+def _catch_up(
+    client: Client, database: str, source: Source, columns: str, began: str, into: str, only: str = ""
+) -> None:
+    """Compute into a table again what reached the raw table since a moment; `only` narrows the rows."""
     raw_columns = table_columns(client, database, [source.raw])[source.raw]
     since = f"toDateTime64('{began}', 3, 'UTC') - INTERVAL {OVERLAP_S} SECOND"
     arrived = "ingest_time" if "ingest_time" in raw_columns else source.raw_time
@@ -252,6 +257,6 @@ def _catch_up(client: Client, database: str, source: Source, columns: str, began
         return
     wide = f"{source.raw_time} >= toDateTime64('{oldest[1]}', 3, 'UTC') - INTERVAL {WIDEST_BUCKET_S} SECOND"
     client.command(
-        f"INSERT INTO {source.rollup} ({columns}) SELECT {columns} FROM ({source.select(wide)})"
-        f" WHERE {source.time} IN ({buckets})"
+        f"INSERT INTO {into} ({columns}) SELECT {columns} FROM ({source.select(wide)})"
+        f" WHERE {source.time} IN ({buckets}) {only}"
     )

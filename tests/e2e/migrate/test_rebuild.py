@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -100,6 +101,41 @@ def test_a_row_delivered_twice_counts_once(stream: Project) -> None:
     assert run(stream, DAY, DAY.replace(day=3), check=True).different == 0
     run(stream, DAY, DAY.replace(day=3))
     assert sorted(stream.query(READ)) == good
+
+
+def test_readers_and_writers_meanwhile_see_every_row(stream: Project) -> None:
+    """While a day is rebuilt again and again, rows come in: none from before it began is missed, and none is lost."""
+    start, end = datetime(2026, 3, 2, tzinfo=UTC), datetime(2026, 3, 3, tzinfo=UTC)
+    done, seen, before = threading.Event(), [0], [0]
+    count = "SELECT uniqExactMerge(ids) FROM trades_1s WHERE second >= '2026-03-02 00:00:00'"
+    missed: list[tuple[int, int]] = []  # (rows before this rebuild began, rows read)
+
+    def write_and_read() -> None:
+        client = stream.client()
+        number = 1000
+        while not done.is_set():
+            number += 1
+            client.command(
+                f"INSERT INTO x_landing SELECT {number}, toDateTime64('2026-03-02 00:10:00', 3, 'UTC'), 1, ''"
+            )
+            least = before[0]
+            seen[0] = int(client.query(count).result_rows[0][0])
+            if seen[0] < least:
+                missed.append((least, seen[0]))
+        client.close()
+
+    thread = threading.Thread(target=write_and_read)
+    thread.start()
+    try:
+        for _ in range(10):
+            before[0] = stream.query(count)[0][0]
+            run(stream, start, end)
+    finally:
+        done.set()
+        thread.join(30)
+    assert run(stream, start, end, check=True).different == 0
+    assert seen[0] > 110
+    assert missed == []
 
 
 def test_a_rollup_without_stored_rows_behind_it_says_why(stream: Project) -> None:
