@@ -177,6 +177,8 @@ def _final(client: Client, database: str, source: Source, rows: str) -> str:
         state = re.match(r"(Simple)?AggregateFunction\((\w+(?:\([^)]*\))?)", type_)
         if state and not state[1]:
             value = f"{state[2]}Merge({name})" if "(" not in state[2] else _parametric(state[2], name)
+            if state[2].startswith("groupUniqArray"):  # a set, which comes in any order
+                value = f"arraySort({value})"
         elif state:
             value = f"{state[2]}({name})"
         else:

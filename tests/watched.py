@@ -84,17 +84,18 @@ _HISTORY = (
 )
 
 
-def fill(settings: Settings) -> None:
-    """Produce everything and wait until the node has read it."""
+def fill(settings: Settings, deliveries: int = 1) -> None:
+    """Produce everything so many times, in other blocks each time, and wait until the node has read it."""
     now_ms = int(time.time() * 1000)
-    publish(settings, [*_books(now_ms), *_posts(now_ms), *_clicks(now_ms), *_broken(now_ms)])
+    rows = [*_books(now_ms), *_posts(now_ms), *_clicks(now_ms), *_broken(now_ms)]
+    market = simulate_accounts(seed=1, minutes=8)
+    start_ms = now_ms - market.seconds * 1000
     with connect(settings) as client:
-        market = simulate_accounts(seed=1, minutes=8)
-        start_ms = now_ms - market.seconds * 1000
-        # a hundred thousand messages of one row each would take the broker longer than all the rest
-        client.insert_arrow("market_l2_landing", simulated.market_l2(market, start_ms))
-        client.insert_arrow("market_trades_landing", simulated.market_trades(market, start_ms))
-        client.insert_arrow("user_actions_landing", simulated.user_actions(market, start_ms))
+        for delivery in range(deliveries):
+            publish(settings, rows[delivery * 100 :])
+            # a hundred thousand messages of one row each would take the broker longer than all the rest
+            for stream in (simulated.market_l2, simulated.market_trades, simulated.user_actions):
+                client.insert_arrow(f"{stream.__name__}_landing", stream(market, start_ms).slice(delivery * 100))
         wait_for(lambda: not drain.unread(settings.kafka_brokers, timeout=5), what="the end of the topics")
         client.command(_DELIVERIES)
         for statement in _HISTORY:

@@ -1,4 +1,5 @@
 -- Rollup of market_l2 per second: touch, spread, depth in bands. Ignores repeats: see liquidity_1s.
+-- Depth is taken in whole lots, as book_topn keeps it: a rebuild from there gives the same rows.
 -- A window without both sides (a gap, an empty book) tells nothing about liquidity and is left out.
 CREATE MATERIALIZED VIEW IF NOT EXISTS liquidity_1s_mv TO liquidity_1s AS
 SELECT
@@ -21,8 +22,8 @@ FROM
         window_start,
         last_seq,
         depth_bps,
-        bid_depth,
-        ask_depth,
+        arrayMap(q -> (toInt64(least(round(q * intExp10(size_scale)), 9e18)) / intExp10(size_scale)), bid_depth) AS bid_depth,
+        arrayMap(q -> (toInt64(least(round(q * intExp10(size_scale)), 9e18)) / intExp10(size_scale)), ask_depth) AS ask_depth,
         bid_ticks[1] / exp10(price_scale) AS best_bid,
         ask_ticks[1] / exp10(price_scale) AS best_ask,
         (best_ask - best_bid) / ((best_ask + best_bid) / 2) * 10000 AS spread_bps
