@@ -542,7 +542,7 @@ def backtest(
         list[str] | None, typer.Option("--set", metavar="PARAMETER=VALUE", help="Try another threshold; repeatable.")
     ] = None,
     until: Annotated[datetime | None, typer.Option(help="End of the window, UTC. [default: now]")] = None,
-    block: Annotated[str, typer.Option(help="Event time fed to the rule at once.")] = "5m",
+    block: Annotated[str, typer.Option(help="Event time fed to the rule at once.")] = "1h",
     warmup: Annotated[str, typer.Option(help="History before the window, for baselines.")] = "1h",
     png: Annotated[Path | None, typer.Option(help="Also plot into this file.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,

@@ -2,7 +2,7 @@
 
 The slice of the node's data that the rule is made from is copied into an in-process chDB with the same schema, and fed
 to the rule block by block, in event time, through the same views as on the node; `now()` is the end of the block. The
-node is only read. Rules judge every second of a block by itself, so a block may be minutes long: a day takes seconds.
+node is only read. Rules judge every second of a block by itself, so a block may be an hour long: a day takes seconds.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def backtest(
     since: timedelta,
     parameters: dict[str, float],
     *,
-    block: timedelta = timedelta(minutes=5),
+    block: timedelta = timedelta(hours=1),
     warmup: timedelta = timedelta(hours=1),
     until: datetime | None = None,
     open_client: Callable[[], Client] | None = None,
@@ -103,7 +103,7 @@ def backtest(
         try:
             run = _Run(node, scratch, database, live, way, view.definition)
             run.build(begin - warmup, end)
-            run.set_parameters(rule, parameters)
+            run.set_parameters(rule, parameters, block)
             run.feed(begin - warmup, begin, warmup + block)
             run.attach_rule()
             run.feed(begin, end, block)
@@ -236,8 +236,11 @@ class _Run:
             self.scratch.raw_insert(into, column_names=plain or list(columns), insert_block=data, fmt="Native")
         self.rows += self.scratch.query(f"SELECT count() FROM {into}").result_rows[0][0]
 
-    def set_parameters(self, rule: str, parameters: dict[str, float]) -> None:
-        """Put `parameters` in place of the rule's, for every entity. Raises MigrateError on an unknown one."""
+    def set_parameters(self, rule: str, parameters: dict[str, float], block: timedelta) -> None:
+        """Put `parameters` in place of the rule's, for every entity. Raises MigrateError on an unknown one.
+
+        The age from which an event raises nothing any more is counted from the end of its block.
+        """
         known = (
             {
                 row[0]
@@ -248,6 +251,11 @@ class _Run:
             if "alert_rules" in self._needed()
             else set()
         )
+        if "max_age_s" in known:
+            self.scratch.command(
+                f"ALTER TABLE alert_rules UPDATE value = value + {block.total_seconds()!r}"
+                f" WHERE rule = {quote_string(rule)} AND parameter = 'max_age_s' SETTINGS mutations_sync = 2"
+            )
         for name, value in parameters.items():
             if name not in known:
                 raise MigrateError(f"{rule} has no parameter {name}: {', '.join(sorted(known)) or 'it has none'}")

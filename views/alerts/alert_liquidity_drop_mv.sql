@@ -54,7 +54,7 @@ WITH
         ) AS known USING (entity)
         WHERE (enabled > 0) AND (moment > (now() - toUInt32(max_age_s))) AND (moment > greatest(known_start, known_end))
     ),
-    -- Depth at each moment: usual, over the last seconds, now.
+    -- Depth at each moment: usual, over the last seconds, now. Joined by minute: a long block does not meet all of itself.
     depths AS
     (
         SELECT
@@ -89,11 +89,18 @@ WITH
                 history.second AS second,
                 history.bids_within[toUInt16(band_bps)] AS bid_depth,
                 history.asks_within[toUInt16(band_bps)] AS ask_depth
-            FROM moments
+            FROM
+            (
+                SELECT
+                    *,
+                    arrayJoin(range(intDiv(toUnixTimestamp(moment - toUInt32(persist_s + baseline_s)), 60), intDiv(toUnixTimestamp(moment), 60) + 1)) AS minute
+                FROM moments
+            ) AS moments
             INNER JOIN
             (
                 SELECT
                     concat(venue, ':', symbol) AS book,
+                    intDiv(toUnixTimestamp(second), 60) AS minute,
                     second,
                     bids_within,
                     asks_within
@@ -105,7 +112,7 @@ WITH
                     FROM liquidity_moments
                 ))
                     AND (second > ((SELECT min(second) FROM liquidity_moments) - toUInt32(dictGet('alert_thresholds', 'value', ('liquidity_drop', '*', 'baseline_s')) + 60)))
-            ) AS history ON history.book = moments.entity
+            ) AS history ON (history.book = moments.entity) AND (history.minute = moments.minute)
             WHERE (second <= moment) AND (second > ((moment - toUInt32(persist_s)) - toUInt32(baseline_s))) AND mapContains(history.bids_within, toUInt16(band_bps))
         )
         GROUP BY

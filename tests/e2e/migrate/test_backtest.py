@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from chctl.backtest import clocked, duration
+from chctl.backtest import Alert, Backtest, clocked, duration, show
 from chctl.migrate import MigrateError, migrate
 from chctl.settings import PROJECT_DIR, Settings
 
@@ -79,8 +80,33 @@ def test_the_same_rule_finds_what_fired_live_and_what_was_too_old_to(
     assert set(started(result["live"])) < set(started(result["edited"]))  # the same situation is the same alert
     assert [a["status"] for a in result["edited"]].count("resolved") == 3
     assert png.read_bytes().startswith(b"\x89PNG")
+    assert run(settings, "--since", "1h", "--block", "7m")["edited"] == result["edited"]
     assert run(settings, "--since", "1h", "--set", "persist_s=60")["edited"] == []
     assert client.query(tables).result_rows == before
+
+
+def test_the_terminal_shows_both_time_lines_and_what_only_one_fired() -> None:
+    """An hour in sixty cells: one alert that both fired at minute 30 for five minutes, one of the edited rule alone."""
+    since = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+    def alert(number: int, minute: int, status: str, at: int) -> Alert:
+        moments = [f"2026-03-01 12:{m:02}:00.000" for m in (minute, at)]
+        return Alert(f"id{number}", status, "test:BTC", *moments, 1.0, 2.0, 3.0, f"alert {number}")
+
+    both = [alert(1, 30, "firing", 30), alert(1, 30, "resolved", 35)]
+    mine = [alert(2, 10, "firing", 10), alert(2, 10, "resolved", 10)]
+    result = Backtest("liquidity_drop", since, since + timedelta(hours=1), both, mine + both, 1234, 0.5, {"drop": 0.7})
+    assert show(result, width=60).splitlines() == [
+        "liquidity_drop: 2026-03-01 12:00 to 2026-03-01 13:00 UTC, 1,234 rows, 0.5 s, drop=0.7",
+        "test:BTC",
+        "  live   " + "·" * 30 + "█" * 6 + "·" * 24 + " 1",
+        "  edited " + "·" * 10 + "█" + "·" * 19 + "█" * 6 + "·" * 24 + " 2",
+        "only live: 0",
+        "only edited: 1",
+        "  2026-03-01 12:10:00.000 alert 2",
+        "both: 1",
+        "  2026-03-01 12:30:00.000 alert 1",
+    ]
 
 
 def test_the_wall_clock_becomes_the_clock_of_the_block() -> None:
