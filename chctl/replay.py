@@ -117,8 +117,10 @@ def offsets(settings: Settings, topic: str, group: str, start: datetime, end: da
         if blind:  # Tansu answers offset 0 for any time: read all it still holds, since repeats change nothing
             log.warning("the broker cannot find offsets by time: the whole topic is read", topic=topic)
         found = {}
-        for number in numbers:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
+        marks = {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=10) for n in numbers}
+        if blind:
+            marks = _ends(settings, topic, marks)
+        for number, (low, high) in marks.items():
             first = low if blind else high if firsts[number] < 0 else firsts[number]
             stop = high if blind or stops[number] < 0 else stops[number]
             if stop > first:
@@ -128,6 +130,26 @@ def offsets(settings: Settings, topic: str, group: str, start: datetime, end: da
         raise MigrateError(f"the broker does not answer: {error}") from error
     finally:
         consumer.close()
+
+
+def _ends(settings: Settings, topic: str, marks: dict[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
+    """Watermarks with the high ones where reading comes to an end: those of Tansu may trail by a batch."""
+    consumer = Consumer(consumer_config(settings, f"chctl.replay.{topic}") | {"enable.partition.eof": True})
+    ends, waiting, deadline = dict(marks), set(marks), time.monotonic() + 10
+    try:
+        consumer.assign([TopicPartition(topic, number, high) for number, (_, high) in marks.items()])
+        while waiting and time.monotonic() < deadline:
+            message = consumer.poll(0.1)
+            if message is None:
+                continue
+            number, offset = message.partition() or 0, message.offset() or 0
+            if message.error():
+                waiting.discard(number)
+            else:
+                ends[number] = (marks[number][0], max(ends[number][1], offset + 1))
+    finally:
+        consumer.close()
+    return ends
 
 
 def _at(consumer: Consumer, topic: str, partitions: list[int], moment: datetime) -> dict[int, int]:

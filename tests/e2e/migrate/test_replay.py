@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,9 @@ from clickhouse_connect.driver.client import Client
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from chctl.clickhouse import connect
 from chctl.migrate import MigrateError, migrate
+from chctl.rebuild import rebuild
 from chctl.replay import offsets, replay
 from chctl.settings import Settings
 from tests.kafka.server import ApacheKafka
@@ -109,3 +112,27 @@ def test_a_stretch_is_found_by_message_time(apache_kafka: ApacheKafka) -> None:
     assert offsets(settings, "stretch", "g", start, start + timedelta(seconds=30)) == {0: (20, 50)}
     assert offsets(settings, "stretch", "g", start, start + timedelta(hours=1)) == {0: (20, 100)}
     assert offsets(settings, "stretch", "g", start + timedelta(hours=1), start + timedelta(hours=2)) == {}
+
+
+@pytest.mark.timeout(300)  # the whole schema is applied first
+def test_the_real_rules_stay_quiet_about_what_is_old_and_raise_what_is_new_once(whole: Settings) -> None:
+    """Large transfers of two hours ago and of now, read twice: those of now are one alert each."""
+    now = time.time_ns() // 1_000_000
+    began = datetime.now(UTC) - timedelta(minutes=1)
+    producer = Producer({"bootstrap.servers": whole.kafka_brokers})
+    for n in range(10):
+        at = now - 7_200_000 if n < 8 else now
+        row = {"event_id": f"replayed-{n}", "event_time": at, "receive_time": at * 1000, "user_id": 700_000 + n}
+        row |= {"user_tier": "retail", "action": "deposit", "asset": "USDT", "amount": 5e9}
+        producer.produce("user_actions", json.dumps(row).encode(), str(n).encode())
+    producer.flush(20)
+    raised = "SELECT entity, count() FROM alerts FINAL WHERE entity LIKE 'user:70000%' GROUP BY entity ORDER BY entity"
+    expected = [("user:700008@USDT", 1), ("user:700009@USDT", 1)]
+    with connect(whole) as client:
+        wait_for(lambda: client.query(raised).result_rows == expected, 30, "the alerts")
+        before = client.query("SELECT count() FROM user_transfers FINAL").result_rows
+        assert replay(whole, "user_actions", began).messages >= 10
+        assert client.query("SELECT count() FROM user_transfers FINAL").result_rows == before
+        assert client.query(raised).result_rows == expected
+    window = (datetime.fromtimestamp(now / 1000 - 7300, UTC), datetime.fromtimestamp(now / 1000 + 60, UTC))
+    assert rebuild(whole, "transfers_1m", *window, check=True).different == 0
