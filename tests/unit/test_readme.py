@@ -15,16 +15,27 @@ from cli import app
 README = (PROJECT_DIR / "README.md").read_text()
 
 
-def commands(group: click.Command, path: str = "chctl") -> Iterator[tuple[str, str]]:
-    """(command, first line of its help), of every command there is."""
+#: Commands that do or write something, or run until they are stopped. Every other reads, and so has --json.
+WRITING = {
+    *("chctl access apply", "chctl adopt", "chctl alerts ack", "chctl alerts resolve", "chctl baseline"),
+    *("chctl cluster", "chctl contracts render", "chctl dashboards render", "chctl init", "chctl migrate"),
+    *("chctl feed alerts", "chctl feed beacon", "chctl feed collect", "chctl feed market", "chctl feed social"),
+    *("chctl new migration", "chctl new rule", "chctl new stream", "chctl new view", "chctl rollback"),
+    *("chctl rules own", "chctl rules set", "chctl topics apply", "chctl tune", "chctl units"),
+}
+
+
+def commands(group: click.Command, path: str = "chctl") -> Iterator[tuple[str, click.Command]]:
+    """Every command there is, by its words."""
     for name, command in sorted(getattr(group, "commands", {}).items()):
         if getattr(command, "commands", None):
             yield from commands(command, f"{path} {name}")
         else:
-            yield f"{path} {name}", (command.help or "").strip().splitlines()[0]
+            yield f"{path} {name}", command
 
 
-COMMANDS = dict(commands(get_command(app)))
+ALL = dict(commands(get_command(app)))
+COMMANDS = {name: (command.help or "").strip().splitlines()[0] for name, command in ALL.items()}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -34,6 +45,11 @@ def test_every_command_is_documented_with_the_first_line_of_its_help(command: st
 
 def test_no_command_is_documented_that_does_not_exist() -> None:
     assert set(re.findall(r"^\| `(chctl [^`]+)` \|", README, re.MULTILINE)) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", sorted(ALL.keys() - WRITING))
+def test_every_reading_command_speaks_to_machines(command: str) -> None:
+    assert any("--json" in parameter.opts for parameter in ALL[command].params)
 
 
 def test_every_place_on_the_map_exists() -> None:
