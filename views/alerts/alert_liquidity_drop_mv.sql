@@ -59,27 +59,27 @@ WITH
     (
         SELECT
             entity,
-            venue,
-            symbol,
             moment,
-            known_id,
-            known_start,
-            was_open,
-            band_bps,
-            drop_share,
-            recover_share,
-            min_baseline_s,
-            persist_s,
-            resolve_s,
-            countIf(second <= (moment - toUInt32(persist_s))) AS calm_seconds,
-            medianIf(bid_depth, second <= (moment - toUInt32(persist_s))) AS usual_bid,
-            medianIf(ask_depth, second <= (moment - toUInt32(persist_s))) AS usual_ask,
-            countIf(second > (moment - toUInt32(persist_s))) AS last_seconds,
-            maxIf(bid_depth, second > (moment - toUInt32(persist_s))) AS most_bid,
-            maxIf(ask_depth, second > (moment - toUInt32(persist_s))) AS most_ask,
-            countIf(second > (moment - toUInt32(resolve_s))) AS settling_seconds,
-            minIf(bid_depth, second > (moment - toUInt32(resolve_s))) AS least_bid,
-            minIf(ask_depth, second > (moment - toUInt32(resolve_s))) AS least_ask,
+            any(venue) AS venue,
+            any(symbol) AS symbol,
+            any(known_id) AS known_id,
+            any(known_start) AS known_start,
+            any(was_open) AS was_open,
+            any(band_bps) AS band_bps,
+            any(drop_share) AS drop_share,
+            any(recover_share) AS recover_share,
+            any(min_baseline_s) AS min_baseline_s,
+            any(persist_s) AS persist_s,
+            any(resolve_s) AS resolve_s,
+            countIf(second <= (moment - toUInt32(pairs.persist_s))) AS calm_seconds,
+            medianIf(bid_depth, second <= (moment - toUInt32(pairs.persist_s))) AS usual_bid,
+            medianIf(ask_depth, second <= (moment - toUInt32(pairs.persist_s))) AS usual_ask,
+            countIf(second > (moment - toUInt32(pairs.persist_s))) AS last_seconds,
+            maxIf(bid_depth, second > (moment - toUInt32(pairs.persist_s))) AS most_bid,
+            maxIf(ask_depth, second > (moment - toUInt32(pairs.persist_s))) AS most_ask,
+            countIf(second > (moment - toUInt32(pairs.resolve_s))) AS settling_seconds,
+            minIf(bid_depth, second > (moment - toUInt32(pairs.resolve_s))) AS least_bid,
+            minIf(ask_depth, second > (moment - toUInt32(pairs.resolve_s))) AS least_ask,
             argMax(bid_depth, second) AS bid_depth_now,
             argMax(ask_depth, second) AS ask_depth_now
         FROM
@@ -87,8 +87,8 @@ WITH
             SELECT
                 moments.*,
                 history.second AS second,
-                history.bids_within[toUInt16(band_bps)] AS bid_depth,
-                history.asks_within[toUInt16(band_bps)] AS ask_depth
+                history.bid_depth AS bid_depth,
+                history.ask_depth AS ask_depth
             FROM
             (
                 SELECT
@@ -102,10 +102,11 @@ WITH
                     concat(venue, ':', symbol) AS book,
                     intDiv(toUnixTimestamp(second), 60) AS minute,
                     second,
-                    bids_within,
-                    asks_within
+                    toUInt16(dictGetOrDefault('alert_thresholds', 'value', ('liquidity_drop', book, 'band_bps'), dictGet('alert_thresholds', 'value', ('liquidity_drop', '*', 'band_bps')))) AS band,
+                    bids_within[band] AS bid_depth,
+                    asks_within[band] AS ask_depth
                 FROM dash_liquidity
-                WHERE ((venue, symbol) IN (
+                WHERE mapContains(bids_within, band) AND ((venue, symbol) IN (
                     SELECT
                         venue,
                         symbol
@@ -113,22 +114,11 @@ WITH
                 ))
                     AND (second > ((SELECT min(second) FROM liquidity_moments) - toUInt32(dictGet('alert_thresholds', 'value', ('liquidity_drop', '*', 'baseline_s')) + 60)))
             ) AS history ON (history.book = moments.entity) AND (history.minute = moments.minute)
-            WHERE (second <= moment) AND (second > ((moment - toUInt32(persist_s)) - toUInt32(baseline_s))) AND mapContains(history.bids_within, toUInt16(band_bps))
-        )
+            WHERE (second <= moment) AND (second > ((moment - toUInt32(persist_s)) - toUInt32(baseline_s)))
+        ) AS pairs
         GROUP BY
             entity,
-            venue,
-            symbol,
-            moment,
-            known_id,
-            known_start,
-            was_open,
-            band_bps,
-            drop_share,
-            recover_share,
-            min_baseline_s,
-            persist_s,
-            resolve_s
+            moment
     ),
     -- Bad and good moments, each with the one before it; what lies between says nothing.
     signals AS
