@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from chctl.settings import PROJECT_DIR, Settings
 from feeders.analysis import lexicon
 from feeders.runtime import Publisher, Stop
 from feeders.social import GROUP, Report, run_backfill, run_social
-from tests.openai_server import Fault, Server, running
+from tests.openai_server import Fault, Server, running, throttled
 from tests.waiting import wait_for
 
 
@@ -322,3 +323,97 @@ def test_the_command_drains_on_sigterm_and_says_when_it_is_ready(social: Setting
     said = (tmp_path / "log").read_text()
     assert '"posts": 30' in said
     assert "secret words" not in said  # no text in the logs
+
+
+def test_neither_text_nor_key_is_logged_whatever_goes_wrong(social: Settings, sql: Client, tmp_path: Path) -> None:
+    """A process at level DEBUG, a key in a file, and one fault after the other before the provider is well."""
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/chctl_openai_api_key").write_text("sk-hush-hush")
+    echo = json.dumps({"error": {"message": "no: hidden words 1 about $XMR", "type": "x", "code": None}}).encode()
+    with running(Server()) as server, (tmp_path / "log").open("wb") as log:
+        faults = [Fault(500, echo), Fault(400, echo), Fault(cut=True), Fault(output="hidden words"), throttled("10ms")]
+        server.faults.extend([*faults, Fault(refusal=True), Fault(change=lambda answers: answers[1:])])
+        environment = os.environ | {
+            "CHCTL_CLICKHOUSE_URL": social.clickhouse_url,
+            "CHCTL_CLICKHOUSE_DATABASE": social.clickhouse_database,
+            "CHCTL_KAFKA_BROKERS": social.kafka_brokers,
+            "CHCTL_DATA_DIR": str(tmp_path),
+            "CHCTL_SECRETS_DIR": str(tmp_path / "secrets"),
+            "CHCTL_OPENAI_BASE_URL": server.url,
+            "CHCTL_SOCIAL_BATCH_SECONDS": "1",
+            "CHCTL_LOG_LEVEL": "DEBUG",
+        }
+        command = [sys.executable, str(PROJECT_DIR / "cli.py"), "feed", "social"]
+        process = subprocess.Popen(command, env=environment, stderr=log, cwd=PROJECT_DIR)
+        try:
+            publish(social, *(post(f"reddit:m{i}", f"hidden words {i} about $XMR") for i in range(30)))
+            ended = "SELECT uniqExact(id) FROM (SELECT event_id AS id FROM social_buzz WHERE event_id LIKE 'reddit:m%'"
+            ended += " UNION ALL SELECT raw AS id FROM rejected_events WHERE raw LIKE 'hidden words%')"
+            wait_for(lambda: sql.command(ended) == 30, 60, "every post stored or rejected")
+            wait_for(lambda: not server.faults, 5, "every fault used")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+    said = (tmp_path / "log").read_text()
+    assert len(said.splitlines()) > 5
+    assert "hidden words" not in said
+    assert "hush" not in said
+
+
+def test_a_collector_goes_on_where_sigterm_ended_it(social: Settings, tmp_path: Path) -> None:
+    """A real process over a real feed: ready, posts published once, ended in time, and nothing again the next time."""
+    item = "<item><guid>collected-{0}</guid><title>$DOT news {0}</title><link>https://news.example/{0}</link></item>"
+    items = [item.format(i) for i in range(3)]
+
+    class Feed(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = f"<rss version='2.0'><channel><title>n</title>{''.join(items)}</channel></rss>".encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/rss+xml")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    feed_server = ThreadingHTTPServer(("127.0.0.1", 0), Feed)
+    threading.Thread(target=feed_server.serve_forever, daemon=True).start()
+    reader = Consumer(consumer_config(social, f"collected-{tmp_path.name}"))
+    partitions = reader.list_topics("social_raw", 10).topics["social_raw"].partitions
+    reader.assign([TopicPartition("social_raw", p, 0) for p in partitions])
+    titles: list[str] = []
+
+    def collected() -> list[str]:
+        while (message := reader.poll(0.2)) is not None:
+            for line in (message.value() or b"").splitlines():
+                if "$DOT news" in (text := json.loads(line)["text"]):
+                    titles.append(text)
+        return titles
+
+    environment = os.environ | {
+        "CHCTL_KAFKA_BROKERS": social.kafka_brokers,
+        "CHCTL_DATA_DIR": str(tmp_path),
+        "CHCTL_COLLECT_RSS_URLS": f"http://127.0.0.1:{feed_server.server_port}/feed",
+        "CHCTL_COLLECT_INTERVAL_S": "1",
+        "NOTIFY_SOCKET": str(tmp_path / "notify"),
+    }
+    command = [sys.executable, str(PROJECT_DIR / "cli.py"), "feed", "collect", "--source", "rss"]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(tmp_path / "notify"))
+        notify.settimeout(60)
+        for run in (1, 2):
+            items.append(item.format(10 * run))  # one is new each time
+            process = subprocess.Popen(command, env=environment, cwd=PROJECT_DIR)
+            try:
+                assert b"READY=1" in notify.recv(1000)
+                wait_for(lambda expected=3 + run: len(collected()) >= expected, 30, "the posts")
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(20) == 0
+            finally:
+                process.kill()
+            while b"STOPPING=1" not in notify.recv(1000):
+                pass
+    assert len(collected()) == len(set(titles)) == 5
+    reader.close()
+    feed_server.shutdown()
