@@ -204,7 +204,8 @@ class Normalizer:
             now, _, kind, wanted, conn = raw
             if now >= self._next_tick:
                 self.tick(now)
-            if kind != "message" and kind != "snapshot" and self._connection(kind, conn, now):
+            if kind != "message" and kind != "routed" and kind != "snapshot":
+                self._connection(kind, conn, now)
                 continue
             heard[conn] = now
             self._messages += 1
@@ -262,8 +263,8 @@ class Normalizer:
         state = self._states[symbol] = _State(self.venue.name, symbol)
         return state
 
-    def _connection(self, kind: str, conn: str, now: int) -> bool:
-        """What happened to a connection; True if there is nothing to decode."""
+    def _connection(self, kind: str, conn: str, now: int) -> None:
+        """What happened to a connection, or that time passed."""
         if kind == "alive":
             self._heard[conn] = now
         elif kind == "forget":
@@ -279,7 +280,6 @@ class Normalizer:
             for state in self._on(conn):
                 self._invalidate(state, "disconnect", now)
                 state.pending.clear()
-        return kind != "routed"
 
     def take(self) -> list[Row]:
         """The rows since the last call."""
