@@ -282,7 +282,7 @@ def memory(hours: float = 1.0) -> dict[str, float]:
     def sample() -> None:
         samples.append(int(Path("/proc/self/statm").read_text().split()[1]) * page / 1e6)
 
-    for raw in synthetic(2, int(hours * 36_000), symbols=5, swing=5_000, trades=4):
+    for raw in synthetic(2, int(hours * 36_000), symbols=5, swing=3_000, trades=4):
         normalizer.feed(raw)
         normalizer.take()
         if raw.receive_time >= begin * 1000 + 600_000_000:
