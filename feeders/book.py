@@ -42,7 +42,7 @@ def decimals(texts: Iterable[str]) -> tuple[int, int]:
 class Units(dict[str, int]):
     """Decimal texts in units of `sign * 10^-scale`, each parsed once. `written`: the most decimals of any so far."""
 
-    __slots__ = ("_dot", "_step", "scale", "sign", "written")
+    __slots__ = ("point", "scale", "sign", "step", "written")
 
     def __init__(self, sign: int = 1) -> None:
         self.sign = sign
@@ -53,21 +53,21 @@ class Units(dict[str, int]):
         self.clear()
         self.scale = scale
         self.written = max(written, scale)
-        self._dot = -1 - self.written  # where the point stands in a text of the usual length
-        self._step = _POWERS[self.written - scale] * self.sign
+        self.point = -1 - self.written  # where the point stands in a text of the usual length
+        self.step = _POWERS[self.written - scale] * self.sign
 
     def parse(self, text: str) -> int:
         """Raises MalformedLevel, or _FinerUnits if it does not come out whole."""
         digits = text.replace(".", "", 1)
         if not digits.isdecimal():
             raise MalformedLevel(f"{text!r} is no plain decimal")
-        if text[self._dot : self._dot + 1] == ".":
-            whole, rest = divmod(int(digits), self._step)
+        if text[self.point : self.point + 1] == ".":
+            whole, rest = divmod(int(digits), self.step)
         else:
             written = len(text) - 1 - text.index(".") if "." in text else 0
             if written > self.written:
                 raise _FinerUnits
-            whole, rest = divmod(int(digits) * _POWERS[self.written - written], self._step)
+            whole, rest = divmod(int(digits) * _POWERS[self.written - written], self.step)
         if rest:
             raise _FinerUnits
         return whole
@@ -94,11 +94,31 @@ class Side:
         self.best = NO_KEY  # no key is above it, noted ones included
         self.changed: dict[int, int] = {}  # key -> net change in lots since the last `settle`
 
+    def note(self, levels: Sequence[Sequence[str]]) -> None:
+        """Take levels of absolute quantity. Raises _FinerUnits, MalformedLevel."""
+        for level in levels:
+            key = self.ticks[level[0]]
+            self.noted[key] = level[1]
+            self.best = max(self.best, key)
+
     def work_in(self, sizes: Units) -> None:
         """Make the lists what was noted; a quantity of zero removes the level. Raises _FinerUnits, MalformedLevel."""
         keys, all_lots, changed = self.keys, self.lots, self.changed
+        if len(sizes) >= PARSED:
+            sizes.clear()
+        known, point, step = sizes.get, sizes.point, sizes.step
         for key, text in self.noted.items():
-            new = sizes[text]
+            new = known(text)
+            if new is None:
+                # What `sizes[text]` does, without two calls: of the sizes that a venue sends many are new.
+                digits = text.replace(".", "", 1)
+                if text[point : point + 1] == "." and digits.isdecimal():
+                    new, rest = divmod(int(digits), step)
+                    if rest:
+                        raise _FinerUnits
+                    sizes[text] = new
+                else:
+                    new = sizes[text]
             at = bisect_left(keys, key)
             if at < len(keys) and keys[at] == key:
                 before = all_lots[at]
@@ -135,8 +155,10 @@ class Side:
 
     def deltas(self) -> tuple[list[int], list[int]]:
         """Ticks and net signed change in lots of every level that is not what it was at the last `settle`."""
-        changed, sign = self.changed, self.sign
-        return [sign * key for key, change in changed.items() if change], [c for c in changed.values() if c]
+        changed = self.changed
+        if 0 in changed.values():  # changed and changed back
+            changed = {key: change for key, change in changed.items() if change}
+        return list(changed) if self.sign > 0 else [-key for key in changed], list(changed.values())
 
     def resting(self, limits: Iterable[int]) -> list[int]:
         """Lots resting from the best key down to each limit; limits descend, and every level is added once."""
@@ -201,43 +223,50 @@ class Book:
 
         Raises MalformedLevel; the book is then half changed and must not be used any more.
         """
-        try:
-            return self._note(bids, asks)
+        mine, others = self.bids, self.asks
+        raised = False
+        try:  # the same for both sides, written out: every level that a venue sends passes here
+            if bids:
+                ticks, noted, best = mine.ticks, mine.noted, mine.best
+                for level in bids:
+                    key = ticks[level[0]]
+                    noted[key] = level[1]
+                    if key > best:
+                        mine.best = best = key
+                        raised = True
+            if asks:
+                ticks, noted, best = others.ticks, others.noted, others.best
+                for level in asks:
+                    key = ticks[level[0]]
+                    noted[key] = level[1]
+                    if key > best:
+                        others.best = best = key
+                        raised = True
         except (_FinerUnits, ValueError, LookupError, TypeError, AttributeError):
             # Quantities are absolute: noting again what was already noted changes nothing.
-            self._whole(lambda: self._note(bids, asks), bids, asks)
-        return True
+            def both() -> None:
+                mine.note(bids)
+                others.note(asks)
 
-    def _note(self, bids: Sequence[Sequence[str]], asks: Sequence[Sequence[str]]) -> bool:
-        mine, others = self.bids, self.asks
-        if bids:
-            ticks, noted, best = mine.ticks, mine.noted, mine.best
-            for level in bids:
-                key = ticks[level[0]]
-                noted[key] = level[1]
-                if key > best:
-                    mine.best = best = key
-        if asks:
-            ticks, noted, best = others.ticks, others.noted, others.best
-            for level in asks:
-                key = ticks[level[0]]
-                noted[key] = level[1]
-                if key > best:
-                    others.best = best = key
-        return mine.best + others.best >= 0
+            self._whole(both, bids, asks)
+            return True
+        return raised and mine.best + others.best >= 0
 
     def work_in(self) -> None:
         """Bring the book up to everything noted. Raises MalformedLevel; it must not be used any more then."""
-
-        def both() -> None:
-            self.bids.work_in(self.sizes)
-            self.asks.work_in(self.sizes)
-
+        bids, asks, sizes = self.bids, self.asks, self.sizes
         try:
-            both()
+            if bids.noted:
+                bids.work_in(sizes)
+            if asks.noted:
+                asks.work_in(sizes)
         except (_FinerUnits, ValueError, TypeError, AttributeError):
-            noted = [("0", size) for side in (self.bids, self.asks) for size in side.noted.values()]
-            self._whole(both, noted)
+
+            def both() -> None:
+                bids.work_in(sizes)
+                asks.work_in(sizes)
+
+            self._whole(both, [("0", size) for side in (bids, asks) for size in side.noted.values()])
 
     def _whole(self, work: Callable[[], object], *sides: Sequence[Sequence[str]]) -> None:
         """Do it, in finer units if what is in `sides` needs them."""

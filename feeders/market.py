@@ -24,7 +24,7 @@ from feeders.live import Live
 from feeders.normalizer import Normalizer, Options
 from feeders.raw_topic import LARGEST, TOPIC, Collector, RawTopic
 from feeders.replay import recording
-from feeders.runtime import Publisher, Stop, Supervisor, serve_metrics
+from feeders.runtime import ERRORS, Publisher, Stop, Supervisor, serve_metrics
 from feeders.sources import Venue
 from feeders.sources import venue as venue_named
 
@@ -152,6 +152,12 @@ async def run_market(
     committed = time.monotonic()
     ready = False
 
+    # Known from the start: a rate of what never happened is 0, not missing.
+    for what in ("messages", "diffs", "windows", "trades", "gaps", "resyncs"):
+        EVENTS.labels(venue, what)
+    for topic in ("market_l2", "market_trades"):
+        ERRORS.labels(topic)
+
     def publish() -> None:
         for topic, key, value in normalizer.take():
             publisher.add(topic, key, value)
@@ -162,8 +168,7 @@ async def run_market(
                 ready = True
                 supervisor.ready(f"feeding {venue}")
             normalizer.shift_ms = source.shift_ms
-            for raw in batch:
-                normalizer.feed(raw)
+            normalizer.feed(*batch)
             publish()
             # Time alone is no progress: it passes in a feeder that is cut off as well.
             if any(raw.kind != "tick" for raw in batch):

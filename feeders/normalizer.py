@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from feeders.book import NO_KEY, Book, MalformedLevel
-from feeders.events import BookUpdate, ConnectionGap, Malformed, Raw, TradeEvent
+from feeders.events import BookUpdate, ConnectionGap, Event, Malformed, Raw, TradeEvent
 from feeders.sources import Venue
 
 log = structlog.get_logger()
@@ -87,6 +87,9 @@ class L2Row(msgspec.Struct, omit_defaults=True, gc=False):
 
 _encode = msgspec.json.Encoder().encode
 
+#: Ticks and lots of the best levels of a side, best first.
+Top = tuple[list[int], list[int]]
+
 
 class _State:
     """One book: what it holds, whether it may be published, and its open window."""
@@ -112,7 +115,8 @@ class _State:
         "resync_since",
         "size_scale",
         "symbol",
-        "top",
+        "top_asks",
+        "top_bids",
         "trades",
         "trades_order",
         "valid",
@@ -136,7 +140,8 @@ class _State:
         self.first_seq = -1  # first update since the last row
         self.diffs = 0  # level changes since the last row
         self.depth_second = -1
-        self.top: tuple[list[int], ...] = ()  # as published, in units of these scales
+        self.top_bids: Top = ([], [])  # as published, in units of these scales
+        self.top_asks: Top = ([], [])
         self.price_scale = self.size_scale = -1
         self.floor_bid = self.floor_ask = NO_KEY  # keys of the worst published levels
         self.pending: deque[BookUpdate] = deque(maxlen=PENDING_LIMIT)
@@ -191,34 +196,75 @@ class Normalizer:
 
     # --- in
 
-    def feed(self, raw: Raw) -> None:
-        """Take one received message; its rows are then in `rows`."""
-        now, _, kind, _, conn = raw
-        if now >= self._next_tick:
-            self.tick(now)
-        if kind != "message" and kind != "snapshot" and self._connection(kind, conn, now):
-            return
-        self._heard[conn] = now
-        self._messages += 1
-        for event in self._decode(raw):
-            what = type(event)
-            if kind == "routed" and event.symbol != raw.symbol:  # type: ignore[union-attr]
+    def feed(self, *raws: Raw) -> None:
+        """Take what was received, one message or many; the rows are then in `rows`."""
+        decode, heard, states = self._decode, self._heard, self._states
+        window_ms, shift_ms = self._window_ms, self.shift_ms
+        for raw in raws:
+            now, _, kind, wanted, conn = raw
+            if now >= self._next_tick:
+                self.tick(now)
+            if kind != "message" and kind != "routed" and kind != "snapshot":
+                self._connection(kind, conn, now)
                 continue
-            if what is BookUpdate:
-                if self.shift_ms and event.event_time:  # type: ignore[union-attr]
-                    event.event_time += self.shift_ms  # type: ignore[union-attr]
-                self._update(event, now, conn)  # type: ignore[arg-type]
-            elif what is TradeEvent:
-                event.event_time += self.shift_ms  # type: ignore[union-attr]
-                self._trade(event, now)  # type: ignore[arg-type]
-            elif what is ConnectionGap:
-                for state in self._on(conn):
-                    self._invalidate(state, "sequence", now, event.expected, event.received)  # type: ignore[union-attr]
-            else:
-                self._malformed(event, now, conn)  # type: ignore[arg-type]
+            heard[conn] = now
+            self._messages += 1
+            for event in decode(raw):
+                if type(event) is not BookUpdate:
+                    self._other(event, raw)
+                    continue
+                if kind == "routed" and event.symbol != wanted:
+                    continue
+                event_time = event.event_time
+                if shift_ms and event_time:
+                    event.event_time = event_time = event_time + shift_ms
+                state = states.get(event.symbol)
+                if (
+                    state is None
+                    or not state.flowing
+                    or event.prev_seq != state.last_seq
+                    or not 0 <= event_time - state.window < window_ms
+                ):
+                    self._update(state or self._begin(event.symbol), event, now, conn)
+                    continue
+                # The next update of an open window, as most are: note it, and no more.
+                bids, asks = event.bids, event.asks
+                try:
+                    suspect = state.book.note(bids, asks)
+                    if suspect:
+                        state.book.work_in()
+                except MalformedLevel as error:
+                    self._unreadable(state, event.last_seq, error, now)
+                    continue
+                if suspect and state.book.crossed():
+                    self._invalidate(state, "crossed", now, state.last_seq, event.last_seq)
+                    continue
+                state.diffs += len(bids) + len(asks)
+                state.last_seq = event.last_seq
+                state.event_time = event_time
+                state.receive_time = now
+                state.conn = conn
 
-    def _connection(self, kind: str, conn: str, now: int) -> bool:
-        """What happened to a connection; True if there is nothing to decode."""
+    def _other(self, event: Event, raw: Raw) -> None:
+        """What is no change of a book."""
+        now, _, kind, wanted, conn = raw
+        if kind == "routed" and not (isinstance(event, TradeEvent | Malformed) and event.symbol == wanted):
+            return
+        if isinstance(event, TradeEvent):
+            event.event_time += self.shift_ms
+            self._trade(event, now)
+        elif isinstance(event, ConnectionGap):
+            for state in self._on(conn):
+                self._invalidate(state, "sequence", now, event.expected, event.received)
+        elif isinstance(event, Malformed):
+            self._malformed(event, now, conn)
+
+    def _begin(self, symbol: str) -> _State:
+        state = self._states[symbol] = _State(self.venue.name, symbol)
+        return state
+
+    def _connection(self, kind: str, conn: str, now: int) -> None:
+        """What happened to a connection, or that time passed."""
         if kind == "alive":
             self._heard[conn] = now
         elif kind == "forget":
@@ -234,7 +280,6 @@ class Normalizer:
             for state in self._on(conn):
                 self._invalidate(state, "disconnect", now)
                 state.pending.clear()
-        return kind != "routed"
 
     def take(self) -> list[Row]:
         """The rows since the last call."""
@@ -246,34 +291,7 @@ class Normalizer:
 
     # --- the book
 
-    def _update(self, update: BookUpdate, now: int, conn: str) -> None:
-        state = self._states.get(update.symbol)
-        if state is None:
-            state = self._states[update.symbol] = _State(self.venue.name, update.symbol)
-        elif (
-            update.prev_seq == state.last_seq and state.valid and not update.snapshot
-        ):  # the usual case, of those numbered
-            event_time, bids, asks = update.event_time, update.bids, update.asks
-            state.conn = conn
-            if not state.flowing or not 0 <= event_time - state.window < self._window_ms:
-                self._apply(state, update, now)
-                return
-            # In the open window, as most updates are: note it, and no more.
-            try:
-                suspect = state.book.note(bids, asks)
-                if suspect:
-                    state.book.work_in()
-            except MalformedLevel as error:
-                self._unreadable(state, update.last_seq, error, now)
-                return
-            if suspect and state.book.crossed():
-                self._invalidate(state, "crossed", now, state.last_seq, update.last_seq)
-                return
-            state.diffs += len(bids) + len(asks)
-            state.last_seq = update.last_seq
-            state.event_time = event_time
-            state.receive_time = now
-            return
+    def _update(self, state: _State, update: BookUpdate, now: int, conn: str) -> None:
         if update.snapshot:
             self._load(state, update, now, conn)
             return
@@ -285,7 +303,7 @@ class Normalizer:
             if not state.resync_since:
                 self._ask(state, "start", now)
             return
-        if update.prev_seq >= 0 and update.prev_seq != state.last_seq and not self._joins(state, update):
+        if update.prev_seq != state.last_seq and update.prev_seq >= 0 and not self._joins(state, update):
             if update.last_seq <= state.last_seq:
                 self._counts["duplicates"] += 1
                 return
@@ -334,8 +352,7 @@ class Normalizer:
             return
         pending, state.pending = state.pending, deque(maxlen=PENDING_LIMIT)
         while pending and state.valid:
-            following = pending.popleft()
-            self._update(following, now, state.conn)
+            self._update(state, pending.popleft(), now, state.conn)
         state.pending.extend(pending)
 
     def _apply(self, state: _State, update: BookUpdate, now: int) -> None:
@@ -470,22 +487,30 @@ class Normalizer:
         levels = self.options.levels
         book = state.book
         window = state.window
+        bids, asks = book.bids, book.asks
         try:
-            book.work_in()
+            if bids.noted or asks.noted:
+                book.work_in()
         except MalformedLevel as error:
             self._unreadable(state, state.last_seq, error, now)
             return None
-        quiet = not state.fresh and 0 <= window - state.published < HEARTBEAT and book.size_scale == state.size_scale
-        if quiet and book.price_scale == state.price_scale:
-            # Changes that all lie below the worst published level leave the top as it was.
-            bids, asks = book.bids.changed, book.asks.changed
-            if (not bids or max(bids) < state.floor_bid) and (not asks or max(asks) < state.floor_ask):
-                return None
-            top = (*book.bids.top(levels), *book.asks.top(levels))
-            return None if top == state.top else self._row(state, top, window)
-        return self._row(state, (*book.bids.top(levels), *book.asks.top(levels)), window)
+        if state.fresh or book.price_scale != state.price_scale or book.size_scale != state.size_scale:
+            return self._row(state, bids.top(levels), asks.top(levels), window)
+        # Changes that all lie below the worst published level leave a side's top as it was.
+        top_bids, top_asks = state.top_bids, state.top_asks
+        if bids.changed and max(bids.changed) >= state.floor_bid:
+            top_bids = bids.top(levels)
+        if asks.changed and max(asks.changed) >= state.floor_ask:
+            top_asks = asks.top(levels)
+        if (
+            0 <= window - state.published < HEARTBEAT
+            and (top_bids is state.top_bids or top_bids == state.top_bids)
+            and (top_asks is state.top_asks or top_asks == state.top_asks)
+        ):
+            return None
+        return self._row(state, top_bids, top_asks, window)
 
-    def _row(self, state: _State, top: tuple[list[int], ...], window: int) -> Row:
+    def _row(self, state: _State, bids: Top, asks: Top, window: int) -> Row:
         book = state.book
         fresh = state.fresh
         second = window // 1000
@@ -514,10 +539,10 @@ class Normalizer:
             state.diffs,
             book.price_scale,
             book.size_scale,
-            top[0],
-            top[1],
-            top[2],
-            top[3],
+            bids[0],
+            bids[1],
+            asks[0],
+            asks[1],
             deltas[0],
             deltas[1],
             deltas[2],
@@ -530,11 +555,12 @@ class Normalizer:
         self._diffs += state.diffs
         book.settle()
         state.fresh = False
-        state.top = top
+        state.top_bids, state.top_asks = bids, asks
         state.price_scale, state.size_scale = book.price_scale, book.size_scale
         # A side with less than the levels asked for has no floor: any change shows.
-        state.floor_bid = top[0][-1] if len(top[0]) == self.options.levels else NO_KEY
-        state.floor_ask = -top[2][-1] if len(top[2]) == self.options.levels else NO_KEY
+        levels = self.options.levels
+        state.floor_bid = bids[0][-1] if len(bids[0]) == levels else NO_KEY
+        state.floor_ask = -asks[0][-1] if len(asks[0]) == levels else NO_KEY
         state.published = window
         state.first_seq = -1
         state.diffs = 0
@@ -551,7 +577,10 @@ class Normalizer:
                 del self._heard[conn]
                 for state in self._on(conn):
                     self._invalidate(state, "stale", now)
+        lately = now - window_ms * 1000
         for state in self._states.values():
+            if state.valid and state.receive_time > lately:
+                continue
             if not state.valid:
                 if state.resync_since and now - state.resync_since > RESYNC_AGAIN:
                     self._ask(state, "no snapshot came", now)
@@ -579,9 +608,7 @@ class Normalizer:
     # --- trades
 
     def _trade(self, trade: TradeEvent, now: int) -> None:
-        state = self._states.get(trade.symbol)
-        if state is None:
-            state = self._states[trade.symbol] = _State(self.venue.name, trade.symbol)
+        state = self._states.get(trade.symbol) or self._begin(trade.symbol)
         if trade.trade_id in state.trades:
             self._counts["trade_repeats"] += 1
             return

@@ -25,6 +25,8 @@ log = structlog.get_logger()
 TOPIC = "market_raw"
 #: Coinbase sends a whole book in one message of 5 MB; the topic's max.message.bytes must allow for that.
 LARGEST = 32 << 20
+#: Rows handed out at once, about: one fetch may bring a hundred thousand.
+BATCH = 1_000
 #: Updates kept a symbol, to stand again behind a REST snapshot that came later than they did.
 BEHIND = 1_000
 
@@ -41,7 +43,7 @@ class RawRow(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 _encode = msgspec.json.Encoder().encode
-_row = msgspec.json.Decoder(RawRow).decode
+_rows = msgspec.json.Decoder(RawRow).decode_lines
 
 
 class Collector:
@@ -118,6 +120,7 @@ class RawTopic:
     async def events(self) -> AsyncIterator[list[Raw]]:
         """Batches as they were collected; a tick when there is nothing to read."""
         held: set[int] = set()
+        venue = self.venue.name
         try:
             while True:
                 messages = await asyncio.to_thread(self.reader.read, 500, 0.05)
@@ -126,15 +129,18 @@ class RawTopic:
                 held = mine
                 for message in messages:
                     partition, offset = message.partition() or 0, message.offset() or 0
-                    for line in (message.value() or b"").split(b"\n"):
-                        row = _row(line)
-                        if row.venue != self.venue.name:
+                    for row in _rows(message.value() or b""):
+                        if row.venue != venue:
                             continue
                         if row.start:
                             self._starts[partition][row.symbol] = offset
                         kind = "routed" if row.kind == "message" else row.kind
                         batch.append(Raw(row.receive_time, row.data.encode(), kind, row.symbol, row.symbol))
-                yield batch or [Raw(time.time_ns() // 1000, b"", "tick")]
+                    if len(batch) >= BATCH:
+                        yield batch
+                        batch = []
+                if batch or not messages:
+                    yield batch or [Raw(time.time_ns() // 1000, b"", "tick")]
         finally:
             await asyncio.to_thread(self.reader.close)
 

@@ -206,7 +206,12 @@ def test_sigterm_flushes_the_open_window_and_says_so(kafka, captures, tmp_path: 
                 said.update(channel.recv(1000).decode().split("\n"))
             assert said["READY=1"] == 1
             wanted = [
-                'chctl_market_events_total{venue="binance",what="diffs"}',
+                *(
+                    f'chctl_market_events_total{{venue="binance",what="{what}"}}'
+                    for what in ("diffs", "windows", "trades", "gaps", "resyncs")
+                ),
+                'chctl_market_lag_seconds{venue="binance"} -1.',  # the recorder's clock was behind
+                'chctl_feeder_publish_errors_total{topic="market_l2"} 0.0',
                 'chctl_feeder_rows_total{topic="market_l2"}',
             ]
             deadline = time.monotonic() + 20

@@ -6,10 +6,12 @@ from itertools import pairwise
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from chctl.contracts import load
 from chctl.settings import PROJECT_DIR
-from feeders.events import BookUpdate, Raw
+from feeders import book, normalizer
+from feeders.events import BookUpdate, Raw, TradeEvent
 from feeders.normalizer import Normalizer, normalize
 from feeders.sources import venue
 from feeders.sources.okx import Okx
@@ -157,6 +159,39 @@ def test_finer_decimals_in_the_middle_of_the_feed_stay_exact():
     assert (rows[1]["price_scale"], rows[1]["size_scale"]) == (3, 8)
     assert rows[1]["bid_ticks"] == [10125, 10000]
     assert rows[2]["bid_lots"] == [1, 300_000_000]
+
+
+def test_what_is_remembered_of_a_long_feed_is_bounded(monkeypatch):
+    """Texts parsed before, trade ids, and updates that wait for a snapshot that never comes."""
+    monkeypatch.setattr(book, "PARSED", 50)
+    monkeypatch.setattr(normalizer, "TRADE_MEMORY", 60)
+    scripted = Scripted()
+    scripted.rest_snapshot = True
+    subject = Normalizer(scripted)
+
+    def feed(at, event):
+        scripted.script[:] = [event]
+        subject.feed(Raw((T + at) * 1000, b"0", "message", "", "c"))
+        subject.take()
+
+    feed(0, snapshot(0))
+    for i in range(1_000):
+        price = f"{9 + i / 10_000:.4f}"
+        at = 200 * i  # two windows each
+        feed(at, update(at, 2 * i + 2, [(price, f"{i + 1}.5")]))
+        feed(at + 100, update(at + 100, 2 * i + 3, [(price, "0")], [(f"{12 + i / 10_000:.4f}", "0")]))
+        feed(at, TradeEvent("X", i, T + at, "10.0", "1.0", "BUY"))
+        feed(at, replace(update(at, i), symbol="Y"))
+    subject.flush()
+    state = subject._states["X"]
+    assert state.valid
+    assert subject.counts["trades"] == 1_000
+    tables = (state.book.bids.ticks, state.book.asks.ticks, state.book.sizes)
+    assert [len(table) <= 50 for table in tables] == [True] * 3
+    assert len(state.trades) == len(state.trades_order) == 60
+    assert len(state.book.bids.keys) == len(state.book.asks.keys) == 1
+    waiting = subject._states["Y"].pending
+    assert len(waiting) == 1_000 < waiting.maxlen
 
 
 def test_a_crossed_book_is_not_published():

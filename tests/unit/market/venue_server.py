@@ -26,7 +26,7 @@ class VenueServer:
     """
 
     def __init__(self, name: str, raws: list[Raw], faults: dict[int, str], pause: float = 0.0005) -> None:
-        self.name = name
+        self.name = "binance" if name.startswith("binance") else name
         self.truth = Truth(name)
         self.faults = dict(faults)
         self.connections = 0
