@@ -61,7 +61,7 @@ def test_the_command_reads_the_figures_of_the_tree_and_sets_the_machine_beside_t
     asked = ["sizing", "--l2-per-sec", "200", "--trades-per-sec", "300", "--orders-per-sec", "500", "--days", "30"]
     said = CliRunner().invoke(app, [*asked, "--json"])
     assert said.exit_code == 0, said.output
-    found = json.loads(said.stdout)
+    (found,) = json.loads(said.stdout)
     kept = sizing.load(PROJECT_DIR / "deploy" / "sizing.yaml")
     assert (found["measured"], found["machine"]) == (kept.measured, kept.machine)
     stored = {
