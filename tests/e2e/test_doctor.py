@@ -205,13 +205,64 @@ def test_parts_that_are_not_merged_and_rows_that_outlive_their_ttl(system: Setti
             client.command("DROP TABLE old")
 
 
-def test_a_file_that_is_not_applied_yet(system: Settings, tmp_path: Path) -> None:
+def test_a_disk_that_will_be_full_before_rows_expire(system: Settings) -> None:
+    a_fifth = "(SELECT free_space FROM system.disks WHERE name = 'default') / 5"
+    with connect(system) as client:
+        client.command("RENAME TABLE dash_storage TO dash_storage_real")
+        try:
+            client.command(
+                "CREATE VIEW dash_storage AS "
+                f"SELECT * REPLACE (toNullable({a_fifth}) AS day_bytes, toUInt64(1) AS days) "
+                "FROM dash_storage_real LIMIT 1"
+            )
+            _set(client, disk_days=7)
+            late = wait_for(lambda: _failing(system, "disk_days", "default"))
+            assert late.value == pytest.approx(5, rel=0.05)
+            assert late.says.startswith("full in ")
+            _set(client, disk_days=1)
+            wait_for(lambda: the(system, "disk_days", "default").status == "ok")
+        finally:
+            client.command("DROP TABLE IF EXISTS dash_storage")
+            client.command("RENAME TABLE dash_storage_real TO dash_storage")
+
+
+def test_a_node_without_the_view_of_its_health(system: Settings) -> None:
+    with connect(system) as client:
+        client.command("RENAME TABLE dash_health TO dash_health_away")
+        try:
+            found = the(system, "views", "dash_health")
+            assert (found.status, found.says) == ("fail", "is not there")
+        finally:
+            client.command("RENAME TABLE dash_health_away TO dash_health")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the project's files, to change."""
     for name in ("migrations", "views", "contracts", "templates"):
         shutil.copytree(PROJECT_DIR / name, tmp_path / name)
+    return tmp_path
+
+
+def test_a_file_that_is_not_applied_yet(system: Settings, project: Path) -> None:
     view = "-- A view. Grain: one row. Read by: nobody.\nCREATE VIEW IF NOT EXISTS dash_new AS\nSELECT 1 AS one;\n"
-    (tmp_path / "views" / "dash" / "dash_new.sql").write_text(view)
-    found = the(system.model_copy(update={"project_dir": tmp_path}), "schema", system.clickhouse_database)
+    (project / "views" / "dash" / "dash_new.sql").write_text(view)
+    found = the(system.model_copy(update={"project_dir": project}), "schema", system.clickhouse_database)
     assert (found.status, found.says) == ("warn", "1 files pending")
+
+
+def test_an_applied_migration_that_was_edited(system: Settings, project: Path) -> None:
+    path = project / "migrations" / "0010_create_trades.sql"
+    path.write_text(path.read_text().replace("INTERVAL 30 DAY", "INTERVAL 31 DAY"))
+    found = the(system.model_copy(update={"project_dir": project}), "schema", system.clickhouse_database)
+    assert found.status == "fail"
+    assert path.name.removesuffix(".sql").split("_")[0] in found.says
+
+
+def test_a_contract_that_cannot_be_read(system: Settings, project: Path) -> None:
+    (project / "contracts" / "market_l2.yaml").write_text("topic: [")
+    checks = look(system.model_copy(update={"project_dir": project}), "contracts")
+    assert [(one.status, "market_l2.yaml" in one.says) for one in checks if one.subject == "broker"] == [("fail", True)]
 
 
 def test_a_release_that_is_too_old(system: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
