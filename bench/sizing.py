@@ -29,35 +29,35 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from chctl.settings import PROJECT_DIR
 from chctl.simulate.produce import messages
 from chctl.simulate.venue import simulate
-from feeders.normalizer import normalize
 from feeders.replay import recording
-from feeders.sources import venue
+from tests.e2e.market_kit import normalized
 from tests.sql.pipeline import Pipeline
 
 CAPTURES = Path(os.environ.get("CHCTL_CAPTURES", Path(__file__).parents[2] / "shared" / "data"))
 RECORDING = CAPTURES / "binance" / "spot_btcusdt_20240808.jsonl.gz"
 TICK = os.sysconf("SC_CLK_TCK")
-BATCH = 1000
 #: Rows of each topic that are measured at most.
 ROWS = 4000
+#: Times that the CPU of a small and of a large block is taken.
+ROUNDS = 10
 #: Rows that feeders pack into one message at most, for the broker's compression.
 PACK = 200
 
 
 def given() -> dict[str, list[str]]:
-    """JSON rows by topic, the recording where there is one."""
+    """JSON rows by topic that have just happened, the recording where there is one."""
     lines: dict[str, list[str]] = collections.defaultdict(list)
     if RECORDING.exists():
-        for row in normalize(recording(RECORDING, "BTCUSDT"), venue("binance")):
-            if len(lines[row.topic]) < ROWS:
-                lines[row.topic].append(row.value.decode())
+        for row in normalized(recording(RECORDING, "BTCUSDT"), dt.datetime.now(dt.UTC)):
+            lines[row.topic].append(row.value.decode())
     else:
         print(f"no {RECORDING}: market rows are simulated ones", file=sys.stderr)
     market = simulate(1, 8)
     for _, topic, _, value in messages(market, int(time.time() * 1000) - market.seconds * 1000):
         if topic == "user_actions" or not RECORDING.exists():
             lines[topic] += value.decode().splitlines()
-    return {topic: rows[:ROWS] for topic, rows in lines.items()}
+    # the last ones: a simulated market begins with a month of transfers
+    return {topic: rows[-ROWS:] for topic, rows in lines.items()}
 
 
 def cpu_seconds(pid: int) -> float:
@@ -79,23 +79,37 @@ def stored_bytes(pipeline: Pipeline) -> dict[str, int]:
     return {row["table"]: int(row["bytes"]) for row in rows}
 
 
-def block_cost(pipeline: Pipeline, topic: str, line: str, repeats: int = 8) -> float:
-    """CPU seconds of a block of one row."""
+def spend(pipeline: Pipeline, topic: str, lines: list[str]) -> float:
+    """CPU seconds of one block of these lines."""
+    rows = "\n".join(json.dumps({"raw": line, "_topic": topic, "_partition": 0, "_offset": 1}) for line in lines)
     before = cpu_seconds(pipeline.engine.pid)
-    for _ in range(repeats):
-        pipeline.produce(topic, [line])
-    return (cpu_seconds(pipeline.engine.pid) - before) / repeats
+    pipeline.engine.query(f"INSERT INTO kafka_{topic} (raw, _topic, _partition, _offset) FORMAT JSONEachRow {rows}")
+    return cpu_seconds(pipeline.engine.pid) - before
+
+
+def cost(pipeline: Pipeline, topic: str, lines: list[str]) -> tuple[float, float]:
+    """CPU seconds of a block, and of each row in it.
+
+    Blocks of one row and of all rows go in by turns, so that merges of either fall on both. The first blocks are
+    slower than any later one and do not count.
+    """
+    for some in (lines[:1], lines[:1], lines):
+        spend(pipeline, topic, some)
+    few = many = 0.0
+    for number in range(ROUNDS):
+        few += spend(pipeline, topic, [lines[number]])
+        many += spend(pipeline, topic, lines)
+    row = (many - few) / ROUNDS / (len(lines) - 1)
+    block = few / ROUNDS - row
+    if row <= 0 or block <= 0:
+        sys.exit(f"{topic}: a row costs {row * 1e6:.1f} us, a block {block * 1e3:.1f} ms: is the machine busy?")
+    return block, row
 
 
 def measure(pipeline: Pipeline, topic: str, lines: list[str]) -> dict[str, Any]:
     """The figures of one topic: what the engine's tables grow by, and its CPU."""
-    block = block_cost(pipeline, topic, lines[0])
     base = stored_bytes(pipeline)
-    before = cpu_seconds(pipeline.engine.pid)
-    for at in range(0, len(lines), BATCH):
-        pipeline.produce(topic, lines[at : at + BATCH])
-    spent = cpu_seconds(pipeline.engine.pid) - before
-    blocks = -(-len(lines) // BATCH)
+    block, row = cost(pipeline, topic, lines)
     grown = {table: size - base.get(table, 0) for table, size in stored_bytes(pipeline).items()}
     packs = ["\n".join(lines[at : at + PACK]).encode() for at in range(0, len(lines), PACK)]
     packed = sum(len(pa.compress(pack, codec="lz4", asbytes=True)) for pack in packs)
@@ -105,7 +119,7 @@ def measure(pipeline: Pipeline, topic: str, lines: list[str]) -> dict[str, Any]:
         "disk_bytes_per_row": round(sum(tables.values()), 1),
         "broker_bytes_per_row": round(packed / len(lines), 1),
         "wire_bytes_per_row": round(sum(map(len, lines)) / len(lines), 1),
-        "cpu_us_per_row": round((spent - blocks * block) / len(lines) * 1e6, 2),
+        "cpu_us_per_row": round(row * 1e6, 2),
         "cpu_ms_per_block": round(block * 1e3, 1),
         "tables": tables,
     }

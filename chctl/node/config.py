@@ -39,9 +39,14 @@ def kafka_options(settings: Settings) -> dict[str, str]:
     return options
 
 
-def render(settings: Settings, brokers: str) -> bytes:
-    """The configuration as XML; `brokers` is the bootstrap list of the collection `chctl_kafka`."""
+def render(settings: Settings, brokers: str, backups: Path) -> bytes:
+    """The configuration as XML; `brokers` is the bootstrap list of the collection `chctl_kafka`.
+
+    BACKUP and RESTORE reach the folder `backups` alone.
+    """
     root = ElementTree.Element("clickhouse")
+    allowed = ElementTree.SubElement(ElementTree.SubElement(root, "backups"), "allowed_path")
+    allowed.text = f"{backups}/"
     storage = ElementTree.SubElement(root, "named_collections_storage")
     ElementTree.SubElement(storage, "type").text = "local"
     collection = ElementTree.SubElement(ElementTree.SubElement(root, "named_collections"), "chctl_kafka")
@@ -58,4 +63,4 @@ def write(path: Path, settings: Settings, brokers: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(descriptor, 0o600)
-        file.write(render(settings, brokers))
+        file.write(render(settings, brokers, path.parent / "backups"))

@@ -2,9 +2,11 @@
 -- $name stands for the SHA-256 of the password in the file `name` of CHCTL_SECRETS_DIR; a user without one is left out.
 -- What a role is not granted it may not do: nobody but the migrator and the administrator changes a table.
 
--- --- limits: what one query and one user may cost
+-- --- limits: what one query and one user may cost. Made once, then set anew by each run: a limit changed here holds.
 
-CREATE SETTINGS PROFILE IF NOT EXISTS chctl_reading SETTINGS
+CREATE SETTINGS PROFILE IF NOT EXISTS chctl_reading;
+
+ALTER SETTINGS PROFILE chctl_reading SETTINGS
     readonly = 2,
     max_execution_time = 60 MIN 1 MAX 600,
     max_memory_usage = 4000000000 MAX 8000000000,
@@ -12,8 +14,10 @@ CREATE SETTINGS PROFILE IF NOT EXISTS chctl_reading SETTINGS
     max_result_rows = 1000000 MAX 5000000,
     max_concurrent_queries_for_user = 20 CONST;
 
+CREATE SETTINGS PROFILE IF NOT EXISTS chctl_dashboards;
+
 -- A dashboard asks often and little; 15 seconds are an error, not a wait. readonly = 2: the plugin sends settings.
-CREATE SETTINGS PROFILE IF NOT EXISTS chctl_dashboards SETTINGS
+ALTER SETTINGS PROFILE chctl_dashboards SETTINGS
     readonly = 2,
     max_execution_time = 15 MAX 60,
     max_memory_usage = 2000000000 MAX 4000000000,
@@ -22,7 +26,9 @@ CREATE SETTINGS PROFILE IF NOT EXISTS chctl_dashboards SETTINGS
     result_overflow_mode = 'break',
     max_concurrent_queries_for_user = 40 CONST;
 
-CREATE QUOTA IF NOT EXISTS chctl_people
+CREATE QUOTA IF NOT EXISTS chctl_people;
+
+ALTER QUOTA chctl_people
     KEYED BY user_name
     FOR INTERVAL 1 HOUR MAX queries = 2000, errors = 500, read_rows = 50000000000, execution_time = 3600;
 
@@ -224,6 +230,8 @@ GRANT SELECT ON chctl_audit.queries TO chctl_role_auditor;
 
 -- An analyst reads alerts about markets, not those about accounts.
 CREATE ROW POLICY IF NOT EXISTS chctl_no_accounts ON chctl.alerts FOR SELECT USING user_id = 0 TO chctl_role_analyst;
+
+ALTER ROW POLICY chctl_no_accounts ON chctl.alerts FOR SELECT USING user_id = 0 TO chctl_role_analyst;
 
 -- --- users
 

@@ -51,5 +51,23 @@ def test_a_short_run_is_stored_whole_and_stands_beside_the_next(
     assert "sent again" in second.stdout  # by the simulated network: stored once all the same
 
 
+def test_each_figure_stands_beside_that_of_the_run_before(tmp_path: Path) -> None:
+    assert load.previous(tmp_path, "busy") is None
+    before = load.Result(
+        "busy", "2026-11-25T10:00:00Z", 600, {"market_l2": 6000}, {}, {"market_l2": 6000}, 1.5, 40, 0.2
+    )
+    now = load.Result("busy", "2026-11-26T10:00:00Z", 300, {"market_l2": 9000}, {}, {"market_l2": 8999}, 120, 900, 31.0)
+    load.keep(tmp_path, before)
+    shown = {
+        row["figure"]: (row["this run"], row["the run before"])
+        for row in load.table(now, load.previous(tmp_path, "busy"))
+    }
+    assert shown["began"] == (now.began, before.began)
+    assert shown["market_l2"] == ("30 rows/s (9,000, 8,999 stored)", "10 rows/s (6,000, 6,000 stored)")
+    assert shown["largest lag"] == ("900 messages, 31 s", "40 messages, 0.2 s")
+    assert shown["stored after the end"] == ("120 s", "1.5 s")
+    assert {row["the run before"] for row in load.table(now, None)} == {""}
+
+
 def test_a_profile_that_is_none_is_a_usage_error() -> None:
     assert CliRunner().invoke(app, ["load", "--profile", "storm"]).exit_code == 2

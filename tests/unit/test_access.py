@@ -102,6 +102,52 @@ def test_an_analyst_sees_no_column_that_says_whose_order_it_is(objects: dict[str
     )
 
 
+def test_everybody_who_reads_has_limits_and_a_changed_limit_holds_on_a_server_that_has_the_old_one() -> None:
+    text = FILE.read_text()
+    for role in ("grafana", "analyst", "auditor", "doctor"):
+        profile = re.search(rf"CREATE ROLE IF NOT EXISTS chctl_role_{role} SETTINGS PROFILE (\w+);", text)
+        assert profile, role
+        limits = re.search(rf"ALTER SETTINGS PROFILE {profile[1]} SETTINGS\n(.*?);", text, re.DOTALL)
+        assert limits, role
+        for name in ("readonly", "max_execution_time", "max_memory_usage", "max_threads", "max_result_rows"):
+            assert re.search(rf"\b{name} = \d+", limits[1]), f"{profile[1]}: {name}"
+    assert re.search(r"ALTER QUOTA chctl_people\s+KEYED BY user_name\s+FOR INTERVAL 1 HOUR MAX queries = \d+", text)
+    assert "ALTER QUOTA chctl_people TO chctl_analyst, chctl_auditor;" in text
+    # what IF NOT EXISTS would leave as it was is set by a statement of its own
+    made = re.findall(r"CREATE (SETTINGS PROFILE|QUOTA|ROW POLICY) IF NOT EXISTS (\w+)(;|.* USING)", text)
+    assert len(made) == 4
+    for kind, name, _ in made:
+        assert f"ALTER {kind} {name}" in text
+
+
+def test_the_audit_view_tells_a_glance_from_an_export() -> None:
+    (view,) = [one.sql for one in statements(FILE.read_text()) if "VIEW chctl_audit.queries" in one.sql]
+    columns = "event_time, user, client_hostname, address, http_user_agent, query_kind, tables, read_rows, result_bytes"
+    asked = [
+        ("QueryFinish", 1, 10, "SELECT 1", 0),
+        ("QueryFinish", 1, 10_001, "SELECT * FROM trades", 0),
+        ("QueryFinish", 1, 0, "SELECT * FROM trades into  outfile 'x.csv'", 0),
+        ("QueryFinish", 1, 0, "INSERT INTO FUNCTION s3('https://elsewhere/x') SELECT * FROM trades", 0),
+        ("QueryFinish", 1, 0, "insert into table function remote('elsewhere', x) SELECT * FROM trades", 0),
+        ("ExceptionBeforeStart", 1, 0, "BACKUP DATABASE chctl TO File('x')", 497),
+        ("QueryFinish", 1, 0, "INSERT INTO alerts VALUES", 0),
+        ("QueryStart", 1, 0, "not yet", 0),
+        ("QueryFinish", 0, 10_001, "a part of another", 0),
+    ]
+    rows = ", ".join(str(row) for row in [(t, i, n, q.replace("'", "`"), c) for t, i, n, q, c in asked])
+    log = (
+        f"(SELECT *, {', '.join(f'NULL AS {name}' for name in columns.split(', '))} FROM VALUES("
+        f"'type String, is_initial_query UInt8, result_rows UInt64, query String, exception_code Int32', {rows}))"
+    )
+    select = view.split(" AS\n", 1)[1].replace("system.query_log", log)
+    with Scratch() as engine:
+        found = {row["query"]: (int(row["exported"]), int(row["exception_code"])) for row in engine.rows(select)}
+    assert found == {
+        query.replace("'", "`"): (exported, code)
+        for (*_, query, code), exported in zip(asked[:7], (0, 1, 1, 1, 1, 1, 0), strict=True)
+    }
+
+
 def test_only_the_migrator_changes_tables() -> None:
     reading = {"SELECT", "SHOW", "SHOW TABLES", "SHOW DICTIONARIES", "dictGet"}
     for role in ("feeder", "grafana", "analyst", "auditor", "doctor"):

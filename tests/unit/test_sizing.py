@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from chctl import sizing
 from chctl.contracts import load_all
 from chctl.settings import PROJECT_DIR
+from cli import app
 
 CONTRACTS = {contract.topic: contract for contract in load_all(PROJECT_DIR / "contracts")}
 COST = sizing.Topic(
@@ -52,3 +55,24 @@ def test_more_rows_never_need_a_smaller_machine(rate: float, more: float, days: 
 def test_a_file_that_cannot_be_used_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(sizing.SizingError, match=r"bench/sizing\.py --write"):
         sizing.load(tmp_path / "sizing.yaml")
+
+
+def test_the_command_reads_the_figures_of_the_tree_and_sets_the_machine_beside_the_specification() -> None:
+    asked = ["sizing", "--l2-per-sec", "200", "--trades-per-sec", "300", "--orders-per-sec", "500", "--days", "30"]
+    said = CliRunner().invoke(app, [*asked, "--json"])
+    assert said.exit_code == 0, said.output
+    (found,) = json.loads(said.stdout)
+    kept = sizing.load(PROJECT_DIR / "deploy" / "sizing.yaml")
+    assert (found["measured"], found["machine"]) == (kept.measured, kept.machine)
+    stored = {
+        s["topic"]: s["rows_per_sec"] * 30 * 86_400 * kept.topics[s["topic"]].disk_bytes_per_row / 1e9
+        for s in found["streams"]
+    }
+    assert {s["topic"]: s["disk_gb"] for s in found["streams"]} == pytest.approx(stored, abs=0.1)
+    assert found["specified"]["ram_gib"] == [32, 64]
+    for topic in kept.topics.values():
+        assert sum(topic.tables.values()) == pytest.approx(topic.disk_bytes_per_row, abs=0.1)
+        assert topic.rows >= 1000
+    shown = " ".join(CliRunner().invoke(app, asked).stdout.split())
+    assert "1000-2000 GB" in shown
+    assert kept.measured in shown
