@@ -144,6 +144,30 @@ def test_thresholds_change_without_ddl_and_every_change_is_kept(run: Run, outbox
     ]
 
 
+def test_every_rule_has_a_flap_window_that_can_be_set_and_returned_to(run: Run) -> None:
+    """The outbox of these tests has no row of flap_s, as a rule of somebody's own would not."""
+    assert run("rules", "set", "liquidity_drop", "flap_s", "5", "--note", "quiet").exit_code == 0
+    (undone,) = answer(run("rules", "reset", "liquidity_drop", "flap_s", "--json"))
+    assert (undone["was"], undone["value"]) == (5, 60)
+
+
+def test_what_writes_says_what_it_wrote_to_machines_too(run: Run, outbox: Client) -> None:
+    raise_alerts(outbox, [{"alert_id": "abc1"}])
+    taken = answer(run("alerts", "ack", "abc", "--by", "mona", "--note", "looking", "--json"))
+    assert taken == [{"alert_id": "abc1", "acked_by": "mona", "note": "looking"}]
+    ended = answer(run("alerts", "resolve", "abc", "--by", "mona", "--why", "false alarm", "--json"))
+    assert ended == [{"alert_id": "abc1", "resolved_by": "mona", "why": "false alarm"}]
+
+    one = ("--scope", "binance:BTCUSDT", "--note", "deep book", "--by", "mona", "--json")
+    (written,) = answer(run("rules", "set", "liquidity_drop", "drop_share", "0.8", *one))
+    rows = answer(run("rules", "list", "liquidity_drop", "--json"))
+    assert written in [{name: row[name] for name in written} for row in rows]
+    (written,) = answer(run("rules", "own", "liquidity_drop", "--severity", "critical", "--by", "mona", "--json"))
+    assert written.pop("updated_by") == "mona"
+    assert written in answer(run("rules", "list", "--owners", "--json"))
+    assert written["severity"] == "critical"
+
+
 def test_a_rule_has_an_owner_a_loudness_and_a_runbook(run: Run) -> None:
     assert run("rules", "own", "liquidity_drop", "--severity", "critical", "--by", "mona").exit_code == 0
     (row,) = [row for row in answer(run("rules", "list", "--owners", "--json")) if row["rule"] == "liquidity_drop"]
