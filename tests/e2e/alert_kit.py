@@ -36,12 +36,14 @@ MIGRATIONS = (
     "create_alert_acks",
     "create_rule_owners",
     "create_alert_rule_changes",
+    "create_alert_plans",
 )
 VIEWS = (
     "alert_rules_now",
     "alert_thresholds",
     "alerts_open",
     "alerts_held",
+    "alerts_due",
     "alerts_history",
     "alert_rule_changes_mv",
     "alert_delivery_failed_mv",

@@ -16,6 +16,7 @@ import cli
 from chctl import settings as settings_module
 from chctl.settings import Settings
 from tests.e2e.alert_kit import VIEWS, create_tables, raise_alerts
+from tests.waiting import wait_for
 
 Run = Callable[..., Result]
 
@@ -142,6 +143,18 @@ def test_thresholds_change_without_ddl_and_every_change_is_kept(run: Run, outbox
         ("binance:BTCUSDT", shipped, "reset: as the others"),
         ("*", shipped, "reset:"),
     ]
+
+
+def test_a_rule_reads_a_new_threshold_within_seconds(run: Run, outbox: Client) -> None:
+    def read(scope: str) -> float:
+        key = f"('liquidity_drop', '{scope}', 'drop_share')"
+        return float(outbox.query(f"SELECT dictGetOrDefault('alert_thresholds', 'value', {key}, -1.)").first_row[0])
+
+    assert read("*") == 0.6  # loaded, so that what follows is a reload
+    for scope, value in (("*", 0.7), ("binance:BTCUSDT", 0.8)):
+        command = ("liquidity_drop", "drop_share", str(value), "--scope", scope, "--note", "too loud")
+        assert run("rules", "set", *command).exit_code == 0
+        wait_for(lambda scope=scope, value=value: read(scope) == value, 6)
 
 
 def test_every_rule_has_a_flap_window_that_can_be_set_and_returned_to(run: Run) -> None:
