@@ -848,6 +848,16 @@ def _me(by: str) -> str:
     return by or getpass.getuser()
 
 
+def _done(text: str, json: bool, **row: Any) -> None:
+    """Say what was done: a sentence for a person, the row that was written for a program."""
+    from chctl import answers
+
+    if json:
+        answers.show([row], json=True)
+    else:
+        typer.echo(text)
+
+
 @alerts_app.command("list")
 def alerts_list(
     everything: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
@@ -882,23 +892,28 @@ def alerts_show(alert_id: AlertId, json: Json = False) -> None:
 
 
 @alerts_app.command("ack")
-def alerts_ack(alert_id: AlertId, note: Note = "", by: By = "") -> None:
+def alerts_ack(alert_id: AlertId, note: Note = "", by: By = "", json: Json = False) -> None:
     """Take an alert on: its repeats and escalation stop, and channels that know acknowledgement are told."""
     from chctl import alerts
 
     with _node() as client:
-        typer.echo(f"{alerts.acknowledge(client, alert_id, _me(by), note)} taken on by {_me(by)}")
+        full = alerts.acknowledge(client, alert_id, _me(by), note)
+    _done(f"{full} taken on by {_me(by)}", json, alert_id=full, acked_by=_me(by), note=note)
 
 
 @alerts_app.command("resolve")
 def alerts_resolve(
-    alert_id: AlertId, why: Annotated[str, typer.Option(help="For the record and the channels.")], by: By = ""
+    alert_id: AlertId,
+    why: Annotated[str, typer.Option(help="For the record and the channels.")],
+    by: By = "",
+    json: Json = False,
 ) -> None:
     """Resolve an alert by hand; whoever was told that it fires is told that it ended."""
     from chctl import alerts
 
     with _node() as client:
-        typer.echo(f"{alerts.resolve(client, alert_id, _me(by), why)} resolved by {_me(by)}")
+        full = alerts.resolve(client, alert_id, _me(by), why)
+    _done(f"{full} resolved by {_me(by)}", json, alert_id=full, resolved_by=_me(by), why=why)
 
 
 @alerts_app.command("silence")
@@ -1019,13 +1034,14 @@ def rules_set(
     note: Note,
     scope: Annotated[str, typer.Option(help="One entity, e.g. binance:BTCUSDT, instead of all.")] = "*",
     by: By = "",
+    json: Json = False,
 ) -> None:
     """Change a threshold; the rule reads it within two seconds, no DDL."""
     from chctl import rules
 
     with _node() as client:
-        rules.change(client, rule, parameter, value, scope=scope, by=_me(by), note=note)
-    typer.echo(f"{rule} {parameter} = {value:g} for {scope}")
+        row = rules.change(client, rule, parameter, value, scope=scope, by=_me(by), note=note)
+    _done(f"{rule} {parameter} = {value:g} for {scope}", json, **row)
 
 
 @rules_app.command("reset")
@@ -1062,12 +1078,14 @@ def rules_own(
     runbook: Annotated[str | None, typer.Option(help="One line or a link: what to do first.")] = None,
     dashboard: Annotated[str | None, typer.Option(help="Path or URL; pages link to it.")] = None,
     by: By = "",
+    json: Json = False,
 ) -> None:
     """Say who owns a rule, how loud it is and what to do when it fires; every page carries it."""
     from chctl import rules
 
     with _node() as client:
-        rules.own(client, rule, _me(by), owner=owner, severity=severity, runbook=runbook, dashboard=dashboard)
+        row = rules.own(client, rule, _me(by), owner=owner, severity=severity, runbook=runbook, dashboard=dashboard)
+    _done(f"{rule} is {row['owner'] or 'nobody'}'s", json, **row)
 
 
 # --- operations -------------------------------------------------------------------------------------------------------

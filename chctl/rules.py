@@ -10,6 +10,9 @@ from clickhouse_connect.driver.client import Client
 from chctl.alerts import UsageError
 from chctl.answers import Row, select
 
+#: Parameters that every rule has without a row of its own: what views/alerts/alerts_held.sql takes then.
+DEFAULTS = {"flap_s": 60.0}
+
 
 def listed(client: Client, rule: str = "") -> list[Row]:
     """Every threshold in force, with who set it and why."""
@@ -30,21 +33,32 @@ def owners(client: Client) -> list[Row]:
     return select(client, "SELECT rule, owner, severity, runbook, dashboard FROM rule_owners FINAL ORDER BY rule")
 
 
-def change(client: Client, rule: str, parameter: str, value: float, *, scope: str, by: str, note: str) -> None:
-    """Set one threshold, for all ('*') or for one entity. Raises UsageError on a name no rule reads."""
+def change(client: Client, rule: str, parameter: str, value: float, *, scope: str, by: str, note: str) -> Row:
+    """Set one threshold, for all ('*') or for one entity. Returns the row. Raises UsageError on an unread name."""
     known = {(row["rule"], row["parameter"]) for row in listed(client) if row["scope"] == "*"}
-    if (rule, parameter) not in known:
+    by_default = parameter in DEFAULTS and (rule, parameter) not in known and rule in {name for name, _ in known}
+    if not by_default and (rule, parameter) not in known:
         rules = sorted({name for name, _ in known})
         if rule not in rules:
             near = difflib.get_close_matches(rule, rules, 1) or rules
             raise UsageError(f"no rule is called {rule!r}: there is {', '.join(near)}")
-        parameters = sorted(name for each, name in known if each == rule)
+        parameters = sorted({name for each, name in known if each == rule} | DEFAULTS.keys())
         raise UsageError(f"{rule} has no parameter {parameter!r}: it reads {', '.join(parameters)}")
     if not math.isfinite(value):
         raise UsageError("a threshold is a finite number")
     if not note.strip():
         raise UsageError("say why: --note TEXT goes into the audit trail")
+    if by_default:  # on record first, so that it can be returned to
+        _write(client, rule, "*", parameter, DEFAULTS[parameter], "chctl", "the default")
     _write(client, rule, scope, parameter, value, by, note.strip())
+    return {
+        "rule": rule,
+        "scope": scope,
+        "parameter": parameter,
+        "value": value,
+        "updated_by": by,
+        "note": note.strip(),
+    }
 
 
 def reset(client: Client, rule: str, parameter: str, *, scope: str, by: str, note: str) -> list[Row]:
@@ -94,8 +108,8 @@ def history(client: Client, rule: str = "") -> list[Row]:
     )
 
 
-def own(client: Client, rule: str, by: str, **fields: str | None) -> None:
-    """Set owner, severity, runbook or dashboard of a rule; None leaves one as it is."""
+def own(client: Client, rule: str, by: str, **fields: str | None) -> Row:
+    """Set owner, severity, runbook or dashboard of a rule; None leaves one as it is. Returns the row as written."""
     severity = fields.get("severity")
     if severity not in (None, "", "info", "warning", "critical"):
         raise UsageError("severity is info, warning, critical, or empty for what the rule says")
@@ -108,6 +122,7 @@ def own(client: Client, rule: str, by: str, **fields: str | None) -> None:
         column_names=["rule", *names, "updated_by"],
         settings={"async_insert": 0},
     )
+    return {"rule": rule, **dict(zip(names, values, strict=True)), "updated_by": by}
 
 
 def _first(client: Client, rule: str, scope: str, parameter: str) -> float:

@@ -65,6 +65,14 @@ GRANT SELECT, INSERT ON chctl.alerts TO chctl_role_feeder;
 
 GRANT SELECT ON chctl.alerts_open TO chctl_role_feeder;
 
+GRANT SELECT ON chctl.alerts_held TO chctl_role_feeder;
+
+GRANT SELECT ON chctl.alerts_due TO chctl_role_feeder;
+
+GRANT dictGet ON chctl.alert_thresholds TO chctl_role_feeder;
+
+GRANT SELECT, INSERT ON chctl.alert_plans TO chctl_role_feeder;
+
 GRANT SELECT ON chctl.alert_acks TO chctl_role_feeder;
 
 GRANT SELECT, INSERT ON chctl.alert_silences TO chctl_role_feeder;
@@ -74,6 +82,13 @@ GRANT SELECT ON chctl.rule_owners TO chctl_role_feeder;
 GRANT SELECT ON chctl.symbol_aliases TO chctl_role_feeder;
 
 GRANT SELECT, INSERT ON chctl.social_spend TO chctl_role_feeder;
+
+-- The message that an alert's trace begins with.
+GRANT SELECT(venue, symbol, window_start, partition, offset, event_time, ingest_time) ON chctl.book_topn TO chctl_role_feeder;
+
+GRANT SELECT(user_id, partition, offset, event_time, receive_time, ingest_time) ON chctl.user_orders TO chctl_role_feeder;
+
+GRANT SELECT(user_id, partition, offset, event_time, receive_time, ingest_time) ON chctl.user_transfers TO chctl_role_feeder;
 
 -- Ratings that were paid for, without the posts; posts that could not be rated.
 GRANT SELECT(text_hash, model, sentiment_score, sentiment_label, confidence, tokens_count) ON chctl.social_buzz TO chctl_role_feeder;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,7 +13,7 @@ import structlog
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
-from feeders.alerting.model import Alert, Attempt, RuleInfo
+from feeders.alerting.model import Alert, Attempt, RuleInfo, Status
 
 log = structlog.get_logger()
 
@@ -74,18 +74,22 @@ ORDER BY raised_time, status, alert_id
 """
 
 
-#: What fires now, with whom it was told; see views/alerts/alerts_open.sql.
-OPEN = f"""
-SELECT
-    {_ALERT.replace("alerts.", "alerts_open.").strip()},
-    acked_by,
-    toUnixTimestamp64Milli(alerts_open.acked_time) AS acked_time,
-    arrayMap(page -> (page.1, page.2, page.3, toUnixTimestamp64Milli(page.4), page.5), alerts_open.pages) AS pages,
-    alerts_held.reason AS held
-FROM alerts_open
-LEFT JOIN alerts_held ON alerts_held.alert_id = alerts_open.alert_id
-WHERE alerts_open.raised_time > now64(3) - toIntervalSecond({{lookback:UInt32}})
-ORDER BY raised_time, alert_id
+#: Pages about open alerts that are due now; see views/alerts/alerts_due.sql.
+DUE = f"""
+SELECT {_ALERT.strip()}, due.channel AS channel, due.status AS page_status, due.step AS step, due.acked_by AS acked_by
+FROM alerts FINAL
+INNER JOIN alerts_due AS due ON due.alert_id = alerts.alert_id
+WHERE (alerts.status = 'firing') AND (alerts.raised_time > now64(3) - toIntervalSecond({{lookback:UInt32}}))
+ORDER BY raised_time, alert_id, channel
+"""
+
+#: Alerts that fire and whose plan is of another feeder, or of owners that are no more.
+UNPLANNED = f"""
+SELECT {_ALERT}
+FROM alerts FINAL
+WHERE (status = 'firing') AND (alerts.raised_time > now64(3) - toIntervalSecond({{lookback:UInt32}}))
+    AND alert_id NOT IN (SELECT alert_id FROM alerts WHERE status = 'resolved')
+    AND alert_id NOT IN (SELECT alert_id FROM alert_plans FINAL WHERE planned_by = {{planned_by:String}})
 """
 
 #: The latest event of what an alert is about, up to the second that raised it: the message that its trace begins with.
@@ -140,23 +144,23 @@ HELD = "SELECT alert_id, reason FROM alerts_held WHERE raised_time >= fromUnixTi
 OWNERS = "SELECT rule, owner, severity, runbook, dashboard FROM rule_owners FINAL"
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True):
-    """The latest page about an alert to one channel ("" for: to nobody); `time` in milliseconds UTC."""
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """What the tree says of one alert and one channel, as in alert_plans; times in seconds."""
 
     channel: str
-    status: str
-    step: int
-    time: int
-    outcome: str
+    after: float
+    repeat: float
+    acknowledges: bool
 
 
-class Open(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert that fires now: who acknowledged it, what was told to whom, why it is held ("": nobody, it is not)."""
+class Due(msgspec.Struct, frozen=True, kw_only=True):
+    """A page that is due: about this alert to this channel; `acked_by` who took it on ("": nobody)."""
 
     alert: Alert
+    channel: str
+    status: Status
+    step: int
     acked_by: str
-    told: list[Told]
-    held: str
 
 
 class Source(msgspec.Struct, frozen=True, array_like=True):
@@ -201,18 +205,38 @@ class Outbox:
         rows = self.client.query(ATTEMPTED, parameters={"lookback": self.lookback}).result_rows
         return [msgspec.convert(row, Progress, strict=False) for row in rows]
 
-    def open(self) -> list[Open]:
-        result = self.client.query(OPEN, parameters={"lookback": self.lookback})
-        rows = [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
+    def due(self) -> list[Due]:
+        """Repeats, escalation, acknowledgements, and what is held no more."""
         return [
-            Open(
+            Due(
                 alert=msgspec.convert(row, Alert, strict=False),
+                channel=row["channel"],
+                status=row["page_status"],
+                step=row["step"],
                 acked_by=row["acked_by"],
-                told=msgspec.convert(row["pages"], list[Told], strict=False),
-                held=row["held"],
             )
-            for row in rows
+            for row in self._named(DUE, lookback=self.lookback)
         ]
+
+    def unplanned(self, planned_by: str) -> list[Alert]:
+        rows = self._named(UNPLANNED, lookback=self.lookback, planned_by=planned_by)
+        return [msgspec.convert(row, Alert, strict=False) for row in rows]
+
+    def plan(self, plans: Mapping[str, Sequence[Planned]], planned_by: str) -> None:
+        """Write down whom the tree wants told of each alert."""
+        self.client.insert(
+            "alert_plans",
+            [
+                [
+                    alert_id,
+                    [(each.channel, each.after, each.repeat, int(each.acknowledges)) for each in plan],
+                    planned_by,
+                ]
+                for alert_id, plan in plans.items()
+            ],
+            column_names=["alert_id", "plan", "planned_by"],
+            settings={"async_insert": 0},
+        )
 
     def held(self, since: int) -> dict[str, str]:
         """alert_id to the reason why nobody is told ("": none), of alerts raised since then (milliseconds UTC)."""
@@ -235,16 +259,14 @@ class Outbox:
         return {info.rule: info for info in self._rows(OWNERS, RuleInfo)}
 
     def _rows(self, statement: str, kind: type[T]) -> list[T]:
-        result = self.client.query(statement)
-        rows = [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
-        return [msgspec.convert(row, kind, strict=False) for row in rows]
+        return [msgspec.convert(row, kind, strict=False) for row in self._named(statement)]
 
     def _alerts(self, statement: str) -> list[Alert]:
-        result = self.client.query(statement, parameters={"lookback": self.lookback})
-        return [
-            msgspec.convert(dict(zip(result.column_names, row, strict=True)), Alert, strict=False)
-            for row in result.result_rows
-        ]
+        return [msgspec.convert(row, Alert, strict=False) for row in self._named(statement, lookback=self.lookback)]
+
+    def _named(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
+        result = self.client.query(statement, parameters=parameters)
+        return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
 
 
 class Recorder:

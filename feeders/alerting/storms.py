@@ -1,4 +1,8 @@
-"""Storms: of many alerts of one rule and symbol a few go out alone, the rest of the window as one page with a count."""
+"""Storms: of many alerts of one rule and symbol a few go out alone, the rest of the window as one page with a count.
+
+In memory rather than in SQL: the first pages must not wait for a question to the node, and go out while it is away.
+What waits for its page is on record as `held`, so that a killed feeder loses nothing of it.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +23,7 @@ from feeders.alerting import heartbeat
 from feeders.alerting.accounts import Accounts
 from feeders.alerting.dispatch import Lane, Policy, rows
 from feeders.alerting.model import Alert, Attempt, Page, Result, RuleInfo
-from feeders.alerting.outbox import Open, Outbox, Recorder, Source
+from feeders.alerting.outbox import Due, Outbox, Planned, Recorder, Source
 from feeders.alerting.routing import Destination, Group, Routing
 from feeders.alerting.storms import Storms
 from feeders.alerting.topic import Batch, TopicReader
@@ -290,12 +291,30 @@ class Term:
             await asyncio.sleep(self._s.alerts_review_s)
 
     async def _review(self) -> None:
-        """Repeats, escalation, acknowledgements, what is held no more: all from the record."""
+        """Repeats, escalation, acknowledgements, what is held no more: decided in SQL, from the record (alerts_due)."""
         owners = await self._reviewer.ask(Outbox.owners)
         self._owners = self._owners if owners is None else owners
-        now = time.time() * 1000
-        pages = [page for each in await self._reviewer.ask(Outbox.open) or [] for page in self._again(each, now)]
-        await self._submit([page for page in pages if page.channel in self._lanes], [])
+        # Owners change the severity by which the tree routes: other owners, other plans.
+        known = hashlib.sha256(msgspec.json.encode(sorted(self._owners.items()))).hexdigest()[:12]
+        planned_by = f"{self._owner} {known}"
+        unplanned = await self._reviewer.ask(partial(Outbox.unplanned, planned_by=planned_by))
+        if unplanned:
+            plans = {alert.alert_id: self._plan(self._as_owned(alert)) for alert in unplanned}
+            await self._reviewer.ask(partial(Outbox.plan, plans=plans, planned_by=planned_by))
+        await self._submit(self._again(await self._reviewer.ask(Outbox.due) or []), [])
+
+    def _plan(self, alert: Alert) -> list[Planned]:
+        """Whom the tree wants told, each channel once: as a destination rather than by escalation."""
+        found = self._destinations(alert)
+        wanted = [(name, 0.0, each.repeat) for each in found for name in each.channels]
+        steps = sorted((step for each in found for step in each.escalate), key=lambda step: step.after)
+        wanted += [(name, step.after, 0.0) for step in steps for name in step.channels]
+        plan: dict[str, Planned] = {}
+        for name, after, repeat in wanted:
+            if name in self._channels:
+                acknowledges = self._channels[name][0].acknowledges
+                plan.setdefault(name, Planned(channel=name, after=after, repeat=repeat, acknowledges=acknowledges))
+        return list(plan.values())
 
     async def _trace_taken(self) -> None:
         """Spans of what was taken on, for whoever collects them; of a storm only the last alerts know their message."""
@@ -304,31 +323,42 @@ class Term:
             ask = self._s.otlp_endpoint and alert.status == "firing" and len(self._traces) < 50
             _trace(alert, taken, await self._reviewer.ask(partial(Outbox.source, alert=alert)) if ask else None)
 
-    def _again(self, each: Open, now: float) -> list[Page]:
-        alert = self._as_owned(each.alert)
-        firing = {told.channel: told for told in each.told if told.status == "firing"}
-        if alert.key not in self._seen or not firing:
-            return []  # new, or under way: not yet on record
-        if each.acked_by:
-            acked = msgspec.structs.replace(alert, status="acknowledged", summary=f"taken on by {each.acked_by}")
-            knowing = [n for n in firing if n in self._channels and self._channels[n][0].acknowledges]
-            return [Page(channel=name, alerts=(acked,)) for name in knowing]
-        if each.held:
-            return []
-        pages = []
-        for found in self._destinations(alert):
-            for name in found.channels:
-                told = firing.get(name)
-                if told is None:  # held back until now, or a channel new in the routing file
-                    pages.append(Page(channel=name, alerts=(alert,)))
-                elif told and told.outcome == "delivered" and found.repeat and now - told.time >= found.repeat * 1000:
-                    pages.append(Page(channel=name, alerts=(alert,), step=told.step + 1))
-            for escalation in found.escalate:
-                if now - alert.raised_time >= escalation.after * 1000:
-                    pages += [Page(channel=n, alerts=(alert,)) for n in escalation.channels if n not in firing]
-        for page in pages:
-            self._told.setdefault(alert.alert_id, set()).add(page.channel)
+    def _again(self, due: list[Due]) -> list[Page]:
+        """The pages that are due; of many of one group and step a few alone, the rest as one with the count."""
+        pages: list[Page] = []
+        groups: dict[tuple[str, ...], list[Alert]] = {}
+        for each in due:
+            alert = self._as_owned(each.alert)
+            if alert.key not in self._seen or each.channel not in self._lanes:
+                continue  # new, or of a feeder with other channels
+            if each.status == "acknowledged":
+                acked = msgspec.structs.replace(alert, status="acknowledged", summary=f"taken on by {each.acked_by}")
+                pages.append(Page(channel=each.channel, alerts=(acked,)))
+                continue
+            page = Page(channel=each.channel, alerts=(alert,), step=each.step)
+            if page.key in self._keys:
+                continue  # under way, not yet on record
+            self._told.setdefault(alert.alert_id, set()).add(each.channel)
+            group = self._group_of(alert, each.channel)
+            key = (each.channel, str(each.step), *(str(getattr(alert, field)) for field in group.by))
+            waiting = groups.setdefault(key, [])
+            waiting.append(alert)
+            if len(waiting) <= group.limit:
+                pages.append(page)
+        for (channel, step, *_), alerts in groups.items():
+            rest = alerts[self._group_of(alerts[0], channel).limit :]
+            if rest:
+                # Under way as a page of its own too, should the record lag behind the next look.
+                self._keys.update(Page(channel=channel, alerts=(alert,), step=int(step)).key for alert in rest)
+                pages.append(Page(channel=channel, alerts=tuple(rest), step=int(step)))
         return pages
+
+    def _group_of(self, alert: Alert, channel: str) -> Group:
+        """The group of the destination that leads to a channel, by escalation or at once."""
+        for found in self._destinations(alert):
+            if channel in found.channels or any(channel in step.channels for step in found.escalate):
+                return found.group
+        return Group()
 
     # --- what was left
 

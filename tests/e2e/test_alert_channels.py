@@ -150,6 +150,44 @@ def test_a_silence_holds_pages_back_and_what_still_fires_is_told_when_it_ends(
     assert {alert_id for alert_id, _ in receiver.delivered()} == {"told", "held"}
 
 
+def test_what_a_silence_held_is_no_storm_of_pages_when_it_ends(
+    outbox: Client, receiver: Receiver, feed: Callable[..., Feeder]
+) -> None:
+    silence = operations.silence(outbox, ["rule=test_rule"], lasts="1h", why="upgrade", who="mona")
+    group = {"limit": 3, "window": "1s"}
+    feed({"channels": ["ops"], "repeat": "5s", "group": group}, fallback="")
+    raise_alerts(outbox, [{"alert_id": f"a{n:03}", "entity": f"user:{n}"} for n in range(100)])
+    wait_for(lambda: len(deliveries(outbox, "suppressed")) == 100)
+    operations.lift(outbox, silence, "mona")
+    wait_for(lambda: len(deliveries(outbox, "delivered")) >= 100)
+    assert [len(got.alerts) for got in receiver.got] == [1, 1, 1, 97]
+    wait_for(lambda: len(deliveries(outbox, "delivered")) >= 200)  # and what is said again is none either
+    assert len(receiver.got) <= 16
+    assert len({got.key for got in receiver.got}) == len(receiver.got)
+
+
+def test_what_flaps_is_told_if_it_lasts(outbox: Client, receiver: Receiver, feed: Callable[..., Feeder]) -> None:
+    outbox.command("INSERT INTO alert_rules (rule, scope, parameter, value) VALUES ('flapper', '*', 'flap_s', 4)")
+    feed({"channels": ["ops"]}, fallback="")
+
+    def on_record(alert_id: str, status: str, outcome: str) -> bool:
+        return (alert_id, status, outcome) in {(row[0], row[1], row[3]) for row in deliveries(outbox)}
+
+    for alert_id, status, outcome in (
+        ("first", "firing", "delivered"),
+        ("first", "resolved", "delivered"),
+        ("again", "firing", "suppressed"),
+        ("again", "resolved", "suppressed"),
+        ("lasting", "firing", "suppressed"),
+    ):
+        raise_alerts(outbox, [{"alert_id": alert_id, "rule": "flapper", "status": status}])
+        wait_for(lambda row=(alert_id, status, outcome): on_record(*row))
+    (why,) = outbox.query("SELECT error FROM alert_deliveries WHERE alert_id = 'again' AND status = 'firing'").first_row
+    assert why.startswith("flaps: back ")
+    wait_for(lambda: on_record("lasting", "firing", "delivered"))
+    assert receiver.delivered() == [("first", "firing"), ("first", "resolved"), ("lasting", "firing")]
+
+
 def test_nobody_acknowledges_so_it_is_said_again_and_then_to_others(
     outbox: Client, receiver: Receiver, feed: Callable[..., Feeder]
 ) -> None:

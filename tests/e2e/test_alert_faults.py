@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
@@ -11,6 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,6 +22,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from chctl.clickhouse import connect
 from chctl.node.run import NodeProcess
 from chctl.settings import Settings
+from feeders import alerts
+from feeders.channels.build import build, single
 from tests.e2e.alert_kit import create_tables, deliveries, publish, raise_alerts, start_feeder
 from tests.kafka.server import ApacheKafka
 from tests.receiver import Receiver, hang_after
@@ -162,6 +166,45 @@ def test_a_node_that_hangs_delays_no_page_by_more_than_moments(
         assert history_is_whole(client)
     finally:
         feeder.kill()
+
+
+def test_a_name_that_does_not_resolve_for_a_while_delays_and_doubles_nothing(
+    client: Client, settings: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole feeder, in this process: only here can its resolver fail."""
+    create_tables(client)
+    resolve = socket.getaddrinfo
+    up = False
+
+    def resolver(host: Any, *arguments: Any, **named: Any) -> Any:
+        if host != "hooks.example":
+            return resolve(host, *arguments, **named)
+        if not up:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return resolve("127.0.0.1", *arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    changes = {"kafka_brokers": "127.0.0.1:1", "webhook_allow_private": "127.0.0.1/32", "heartbeat_s": 0}
+    s = settings.model_copy(update=changes | {"alerts_sweep_s": 0.2})
+    routing = single(f"http://hooks.example:{receiver.port}/")
+
+    async def scenario() -> None:
+        nonlocal up
+        stop = asyncio.Event()
+        running = asyncio.create_task(alerts.Feeder(s, build(s, routing), routing).run(stop))
+        await asyncio.to_thread(wait_for, lambda: ("a1", "firing", "webhook", "retry") in deliveries(client))
+        raise_alerts(client, [{"alert_id": "a2"}])
+        up = True
+        await asyncio.to_thread(wait_for, lambda: len(deliveries(client, "delivered")) == 2)
+        stop.set()
+        await running
+
+    raise_alerts(client, [{"alert_id": "a1"}])
+    asyncio.run(scenario())
+    assert receiver.delivered() == [("a1", "firing"), ("a2", "firing")]
+    assert len(receiver.got) == 2
+    assert not deliveries(client, "failed")
+    assert history_is_whole(client)
 
 
 @pytest.mark.kafka

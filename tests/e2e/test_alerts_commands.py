@@ -16,6 +16,7 @@ import cli
 from chctl import settings as settings_module
 from chctl.settings import Settings
 from tests.e2e.alert_kit import VIEWS, create_tables, raise_alerts
+from tests.waiting import wait_for
 
 Run = Callable[..., Result]
 
@@ -142,6 +143,42 @@ def test_thresholds_change_without_ddl_and_every_change_is_kept(run: Run, outbox
         ("binance:BTCUSDT", shipped, "reset: as the others"),
         ("*", shipped, "reset:"),
     ]
+
+
+def test_a_rule_reads_a_new_threshold_within_seconds(run: Run, outbox: Client) -> None:
+    def read(scope: str) -> float:
+        key = f"('liquidity_drop', '{scope}', 'drop_share')"
+        return float(outbox.query(f"SELECT dictGetOrDefault('alert_thresholds', 'value', {key}, -1.)").first_row[0])
+
+    assert read("*") == 0.6  # loaded, so that what follows is a reload
+    for scope, value in (("*", 0.7), ("binance:BTCUSDT", 0.8)):
+        command = ("liquidity_drop", "drop_share", str(value), "--scope", scope, "--note", "too loud")
+        assert run("rules", "set", *command).exit_code == 0
+        wait_for(lambda scope=scope, value=value: read(scope) == value, 6)
+
+
+def test_every_rule_has_a_flap_window_that_can_be_set_and_returned_to(run: Run) -> None:
+    """The outbox of these tests has no row of flap_s, as a rule of somebody's own would not."""
+    assert run("rules", "set", "liquidity_drop", "flap_s", "5", "--note", "quiet").exit_code == 0
+    (undone,) = answer(run("rules", "reset", "liquidity_drop", "flap_s", "--json"))
+    assert (undone["was"], undone["value"]) == (5, 60)
+
+
+def test_what_writes_says_what_it_wrote_to_machines_too(run: Run, outbox: Client) -> None:
+    raise_alerts(outbox, [{"alert_id": "abc1"}])
+    taken = answer(run("alerts", "ack", "abc", "--by", "mona", "--note", "looking", "--json"))
+    assert taken == [{"alert_id": "abc1", "acked_by": "mona", "note": "looking"}]
+    ended = answer(run("alerts", "resolve", "abc", "--by", "mona", "--why", "false alarm", "--json"))
+    assert ended == [{"alert_id": "abc1", "resolved_by": "mona", "why": "false alarm"}]
+
+    one = ("--scope", "binance:BTCUSDT", "--note", "deep book", "--by", "mona", "--json")
+    (written,) = answer(run("rules", "set", "liquidity_drop", "drop_share", "0.8", *one))
+    rows = answer(run("rules", "list", "liquidity_drop", "--json"))
+    assert written in [{name: row[name] for name in written} for row in rows]
+    (written,) = answer(run("rules", "own", "liquidity_drop", "--severity", "critical", "--by", "mona", "--json"))
+    assert written.pop("updated_by") == "mona"
+    assert written in answer(run("rules", "list", "--owners", "--json"))
+    assert written["severity"] == "critical"
 
 
 def test_a_rule_has_an_owner_a_loudness_and_a_runbook(run: Run) -> None:

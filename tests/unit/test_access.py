@@ -13,6 +13,7 @@ from chctl.node.run import NodeProcess
 from chctl.scratch import Scratch, ScratchError
 from chctl.settings import PROJECT_DIR
 from chctl.sqltext import statements
+from feeders.alerting import outbox
 
 FILE = PROJECT_DIR / "deploy" / "clickhouse" / "access.sql"
 USERS = ["chctl_analyst", "chctl_auditor", "chctl_doctor", "chctl_feeder", "chctl_grafana", "chctl_migrator"]
@@ -82,6 +83,17 @@ def test_grafana_may_read_what_its_views_read_and_nothing_else(objects: dict[str
     system = {name for view in dashboards for name in re.findall(r"\bsystem\.(\w+)", objects[view][1])}
     text = FILE.read_text()
     assert set(re.findall(r"GRANT SELECT ON system\.(\w+) TO chctl_role_grafana", text)) == system
+
+
+def test_the_alert_feeder_may_read_what_its_questions_read(objects: dict[str, tuple[str, str]]) -> None:
+    """A question that the node refuses is one that it does not answer: nothing would be silenced, nothing repeated."""
+    questions = "\n".join(value for name, value in vars(outbox).items() if name.isupper() and isinstance(value, str))
+    asked = sorted(set(re.findall(r"(?:FROM|JOIN)\s+(\w+)", questions)) & objects.keys())
+    assert {"alerts", "alerts_due", "alerts_held", "rule_owners", "user_orders"} <= set(asked)
+    granted = _granted("chctl_role_feeder")
+    for name in _reads(objects, asked, through=("VIEW",)):
+        verb = "dictGet" if objects[name][0] == "DICTIONARY" else "SELECT"
+        assert verb in {privilege.split("(")[0] for privilege in granted.get(name, set())}, name
 
 
 def test_an_analyst_sees_no_column_that_says_whose_order_it_is(objects: dict[str, tuple[str, str]]) -> None:

@@ -17,11 +17,11 @@ README = (PROJECT_DIR / "README.md").read_text()
 
 #: Commands that do or write something, or run until they are stopped. Every other reads, and so has --json.
 WRITING = {
-    *("chctl access apply", "chctl adopt", "chctl alerts ack", "chctl alerts resolve", "chctl baseline"),
+    *("chctl access apply", "chctl adopt", "chctl baseline"),
     *("chctl cluster", "chctl contracts render", "chctl dashboards render", "chctl init", "chctl migrate"),
     *("chctl feed alerts", "chctl feed beacon", "chctl feed collect", "chctl feed market", "chctl feed social"),
     *("chctl new migration", "chctl new rule", "chctl new stream", "chctl new view", "chctl rollback"),
-    *("chctl rules own", "chctl rules set", "chctl topics apply", "chctl tune", "chctl units"),
+    *("chctl topics apply", "chctl tune", "chctl units"),
 }
 
 

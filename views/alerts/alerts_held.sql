@@ -1,6 +1,7 @@
 -- Whether nobody is to be told of an alert just now, and why: a silence or a maintenance window fits it, or it flaps.
--- An alert flaps when it came back within flap_s (alert_rules, per rule) of the last end of the same rule and entity:
--- it is told only if it lasts flap_s itself. The alert about a failed channel is never held.
+-- An alert flaps when it came back within flap_s (alert_rules, per rule; 60 s where a rule has no row) of the last end of
+-- the same rule and entity: it is told only if it lasts flap_s itself. What is quiet for less than the rule's resolve_s has
+-- not ended: that is the same alert still (alerts_fired_mv). The alert about a failed channel is never held.
 -- Grain: one row an alert of the last day that was raised as firing; `reason` is empty where it may be told. An alert
 -- that is still open when its reason goes is told then. Read by: feeders/alerts.py, chctl alerts list.
 CREATE VIEW IF NOT EXISTS alerts_held AS
@@ -33,7 +34,7 @@ FROM
         (
             SELECT
                 *,
-                dictGetOrDefault('alert_thresholds', 'value', (rule, '*', 'flap_s'), toFloat64(0)) AS flap_s,
+                dictGetOrDefault('alert_thresholds', 'value', (rule, '*', 'flap_s'), toFloat64(60)) AS flap_s,
                 max(ended) OVER (PARTITION BY rule, entity ORDER BY begun ASC, alert_id ASC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS last_end
             FROM
             (
