@@ -193,11 +193,15 @@ class Engine:
             return ""
 
     def _reload_dictionaries(self) -> None:
-        """chDB has no periodic updater: reload what is loaded and has a lifetime, every second."""
+        """chDB has no periodic updater: reload what is loaded and as old as its least lifetime; looks every second.
+
+        Not more often: what is heavy to read says so with a longer lifetime, and blocks of streams wait for the core.
+        """
         while not self._closing.wait(1.0):
             names = self._run_quietly(
                 "SELECT database, name FROM system.dictionaries"
                 " WHERE lifetime_max > 0 AND status NOT IN ('NOT_LOADED', 'LOADING') AND database != ''"
+                " AND now() >= last_successful_update_time + lifetime_min"
             )
             for line in names.splitlines():
                 database, name = line.split("\t")

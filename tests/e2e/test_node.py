@@ -250,6 +250,23 @@ def test_dictionaries_follow_their_source(client: Client, database: str) -> None
     wait_for(lambda: client.query("SELECT dictGet('rules_dict', 'value', 'a')").first_row == (2.0,), 10)
 
 
+def test_a_dictionary_is_left_alone_until_its_least_lifetime_has_passed(client: Client, database: str) -> None:
+    client.command("CREATE TABLE source (k UInt64, v UInt64) ENGINE = MergeTree ORDER BY k")
+    client.command("INSERT INTO source VALUES (1, 10)")
+    for name, lifetime in (("quick", "MIN 1 MAX 2"), ("slow", "MIN 60 MAX 90")):
+        client.command(f"""
+            CREATE DICTIONARY {name} (k UInt64, v UInt64) PRIMARY KEY k
+            SOURCE(CLICKHOUSE(TABLE 'source' DB '{database}')) LAYOUT(FLAT()) LIFETIME({lifetime})
+        """)
+    values = "SELECT dictGet('quick', 'v', 1), dictGet('slow', 'v', 1)"
+    assert client.query(values).result_rows == [(10, 10)]
+    for value in (20, 30):  # twice: the second round begins after the first has looked at both
+        client.command("TRUNCATE TABLE source")
+        client.command(f"INSERT INTO source VALUES (1, {value})")
+        wait_for(lambda value=value: client.query(values).first_row[0] == value, 10, "the quick dictionary")
+    assert client.query(values).first_row == (30, 10)
+
+
 def test_beyond_loopback_a_password_is_required(fresh_node: StartNode) -> None:
     with pytest.raises(NodeError, match="CHCTL_NODE_PASSWORD"):
         fresh_node("--host", "0.0.0.0")
