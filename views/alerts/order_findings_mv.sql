@@ -28,7 +28,9 @@ SELECT
     t_bids_pulled,
     t_asks_pulled,
     t_bought,
-    t_sold
+    t_sold,
+    f_placed,
+    f_filled
 FROM order_watch
 ARRAY JOIN [
     -- aggressive_cancels: most of its orders are cancelled within 100 ms. A cancel rate alone says nothing: market makers cancel 95 %

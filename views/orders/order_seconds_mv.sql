@@ -20,7 +20,7 @@ SELECT
     sumIf(open_amount, (action = 'cancel') AND (side = 'SELL')) AS asks_pulled,
     sumIf(amount, (action = 'fill') AND (side = 'BUY')) AS bought,
     sumIf(amount, (action = 'fill') AND (side = 'SELL')) AS sold,
-    arraySlice(arrayConcat(groupUniqArrayIf(10)(order_id, action = 'cancel'), groupUniqArrayIf(10)(order_id, action != 'cancel')), 1, 10) AS order_ids,
+    arraySlice(arrayDistinct(arrayConcat(groupUniqArrayIf(10)(order_id, action = 'cancel'), groupUniqArrayIf(10)(order_id, action != 'cancel'))), 1, 10) AS order_ids,
     arraySlice(arrayConcat(groupUniqArrayIf(10)(trade_id, (action = 'fill') AND (counterparty_id = user_id)), groupUniqArrayIf(10)(trade_id, (action = 'fill') AND (counterparty_id != user_id))), 1, 10) AS trade_ids
 FROM order_known
 ASOF LEFT JOIN
