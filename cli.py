@@ -483,7 +483,11 @@ def rebuild(
     check: bool = typer.Option(False, "--check", help="Only compare; exit code 2 where something differs."),
     json_: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
-    """Recompute a window of a rollup from the raw table behind it; readers see the window change at once.
+    """Recompute a window of a rollup from the raw table behind it; readers see each day of it change at once.
+
+    A window within one day (one partition of the rollup) changes as a whole. The days of a longer one are all computed
+    first and then replaced one after the other, the oldest first: for moments a reader sees new days beside old ones,
+    and never a day half done. Give one day at a time where that matters.
 
     chctl rebuild liquidity_1s --from 2026-11-23T00:00:00 --to 2026-11-23T06:00:00 --check
     """

@@ -1,17 +1,19 @@
 """`chctl rebuild`: recompute a window of a rollup from the raw table behind it; `--check` only compares.
 
 The recomputation is the rollup's own view, with the Null table it is triggered by replaced by the stored rows of the
-same stream (FINAL, so that a row delivered twice counts once). Readers see a day change at once, and one day after the
-other: the day's partition is built beside the rollup and put in its place by REPLACE PARTITION. Rows that arrived while
-it was being built are computed in before that, and those of the very moment afterwards, which a reader sees as if they
-had come then; the rollups' states ignore repeats, so doing so twice changes nothing.
+same stream (FINAL, so that a row delivered twice counts once). All partitions (days) of the window are built beside the
+rollup first, then put in their places by REPLACE PARTITION, the oldest first: readers see each day change at once, and
+the days of a longer window one after the other within moments. (ClickHouse replaces one partition atomically, not
+several; exchanging whole tables would be one step, but loses what views write to the old one in that moment.) Rows that
+arrived while the days were being built are computed in before that, and those of the very moment afterwards, which a
+reader sees as if they had come then; the rollups' states ignore repeats, so doing so twice changes nothing.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from clickhouse_connect.driver.client import Client
@@ -66,10 +68,14 @@ class Result:
     rows: int  # of the window, recomputed
     different: int  # rows of the window that are not as recomputed, on either side
     rebuilt: bool
+    partitions: list[str] = field(default_factory=list)  # ids of those replaced, in that order: each at once
 
     def __str__(self) -> str:
         state = "rebuilt" if self.rebuilt else "compared"
-        return f"{self.rollup}: {state} {self.rows} rows, {self.different} differed"
+        text = f"{self.rollup}: {state} {self.rows:,} rows, {self.different:,} differed"
+        if len(self.partitions) > 1:
+            text += f"; {len(self.partitions)} partitions were replaced one after the other, each at once"
+        return text
 
 
 def substitute(query: str, table: str, replacement: str) -> str:
@@ -156,7 +162,7 @@ def rebuild(
         if check:
             return result
         with Lock(opener, database).held(client, 60):
-            _replace(client, database, source, bounds[0], bounds[1])
+            result.partitions = _replace(client, database, source, bounds[0], bounds[1])
         result.rebuilt = True
         return result
 
@@ -211,8 +217,8 @@ def _differing(ours: str, theirs: str) -> str:
     return f"SELECT (SELECT count() FROM ({ours} EXCEPT {theirs})) + (SELECT count() FROM ({theirs} EXCEPT {ours}))"
 
 
-def _replace(client: Client, database: str, source: Source, start: str, end: str) -> None:
-    """Build the partitions of the window beside the rollup and put them in its place."""
+def _replace(client: Client, database: str, source: Source, start: str, end: str) -> list[str]:
+    """Build the partitions of the window beside the rollup, put them in its place and return their ids."""
     shadow = f"{source.rollup}__rebuild"
     began = client.query("SELECT toString(now64(3, 'UTC'))").result_rows[0][0]
     columns = ", ".join(table_columns(client, database, [source.rollup])[source.rollup])
@@ -237,9 +243,11 @@ def _replace(client: Client, database: str, source: Source, start: str, end: str
             f" WHERE database = {quote_string(database)} AND table = {quote_string(shadow)} AND active"
         ).result_rows
         gone = client.query(f"SELECT DISTINCT _partition_id FROM {source.rollup} WHERE {inside}").result_rows
-        for (partition,) in {*ids, *gone}:
+        replaced = sorted({str(row[0]) for row in (*ids, *gone)})
+        for partition in replaced:
             client.command(f"ALTER TABLE {source.rollup} REPLACE PARTITION ID '{partition}' FROM {shadow}")
         _catch_up(client, database, source, columns, again, source.rollup)
+        return replaced
     finally:
         client.command(f"DROP TABLE IF EXISTS {shadow}")
 

@@ -1,13 +1,14 @@
 """Edits under traffic: every kind of view is changed 20 times while a known stream flows; then everything is counted.
 
+The stream flows as fast as the node takes it: the producer keeps ahead of what is stored, and says how fast that was.
 A row carries its number. In the table that keeps all rows each number has to stand exactly once, and the rollup has to
 have counted each once; a lost row, a doubled row or a row computed with a missing dictionary would show.
 """
 
 from __future__ import annotations
 
-import json
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from tests.waiting import wait_for
 ROUNDS = 20
 ROWS_A_MESSAGE = 50
 PARTITIONS = 2
+#: Rows that wait in the topic at any time, a second's work of the node: it never waits for the producer.
+AHEAD = 200_000
 
 MIGRATION = """-- Tables of the live-edit test.
 CREATE TABLE IF NOT EXISTS events (id UInt64, version UInt16, limit UInt16, known UInt8)
@@ -82,38 +85,63 @@ def files(v: int, settings: Settings, topic: str) -> dict[str, str]:
 
 
 class Traffic:
-    """A thread that produces numbered rows as fast as it can until it is stopped."""
+    """A thread that produces numbered rows as fast as the node takes them: `AHEAD` rows are always unread."""
 
-    def __init__(self, brokers: str, topic: str) -> None:
+    def __init__(self, settings: Settings, topic: str) -> None:
         self.produced = 0
-        self._topic, self._stop = topic, threading.Event()
-        self._producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True, "linger.ms": 5})
+        self.stored = 0
+        self._settings, self._topic, self._stop = settings, topic, threading.Event()
+        self._producer = Producer(
+            {"bootstrap.servers": settings.kafka_brokers, "enable.idempotence": True, "linger.ms": 5}
+        )
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> Traffic:
+        self._began = time.monotonic()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(30)
+        seconds = time.monotonic() - self._began
         assert self._producer.flush(30) == 0
+        print(f"{self.stored:,} rows were stored in {seconds:.0f} s: {self.stored / seconds:,.0f} rows/s")
+
+    @property
+    def unread(self) -> int:
+        """Rows produced that the node has not stored yet."""
+        return self.produced - self.stored
+
+    def wait_until_ahead(self) -> None:
+        """Wait until the node reads and has most of `AHEAD` before it: what is edited next is busy."""
+        wait_for(lambda: self.stored and self.unread > AHEAD / 2)
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            lines = [json.dumps({"id": self.produced + i}) for i in range(ROWS_A_MESSAGE)]
-            self._producer.produce(
-                self._topic, "\n".join(lines), partition=(self.produced // ROWS_A_MESSAGE) % PARTITIONS
-            )
-            self.produced += ROWS_A_MESSAGE
-            self._producer.poll(0)
-            # 10 k rows/s: as fast as the node can follow while it shares two cores with this thread and migrate.
-            self._stop.wait(0.005)
+        with connect(self._settings) as client:
+            while not self._stop.is_set():
+                self.stored = first(client, "SELECT count() FROM events")
+                while self.unread < AHEAD:
+                    self._produce()
+                self._producer.poll(0)
+                self._stop.wait(0.01)
+
+    def _produce(self) -> None:
+        lines = [f'{{"id":{self.produced + i}}}' for i in range(ROWS_A_MESSAGE)]
+        partition = (self.produced // ROWS_A_MESSAGE) % PARTITIONS
+        self._producer.produce(self._topic, "\n".join(lines), partition=partition)
+        self.produced += ROWS_A_MESSAGE
 
 
 def first(client: Client, sql: str) -> Any:
     """The first value of a query's first row."""
     return client.query(sql).result_rows[0][0]
+
+
+def create_topic(brokers: str, name: str) -> None:
+    """Create the stream's topic."""
+    admin = AdminClient({"bootstrap.servers": brokers})
+    admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(10)
 
 
 def start(settings: Settings, folder: Path, topic: str) -> Settings:
@@ -155,25 +183,27 @@ def assert_every_row_once(client: Client, produced: int) -> None:
 
 @pytest.mark.timeout(300)  # twenty runs of migrate under load
 def test_every_kind_is_edited_20_times_under_traffic_and_every_row_counts_once(
-    settings: Settings, topic: Callable[..., str], client: Client, tmp_path: Path
+    fresh_node: Callable[..., NodeProcess], tmp_path: Path
 ) -> None:
-    name = topic("edits", partitions=PARTITIONS)
-    settings = start(settings, tmp_path, name)
+    node = fresh_node()  # of its own: the embedded broker keeps all messages, some 20 million rows
+    settings = start(node.settings(), tmp_path, "edits")
+    create_topic(node.brokers, "edits")
     kinds: dict[str, int] = {}
-    with Traffic(settings.kafka_brokers, name) as traffic:
-        wait_for(lambda: first(client, "SELECT count() FROM events") > 0)
+    with connect(settings) as client, Traffic(settings, "edits") as traffic:
         for v in range(1, ROUNDS + 1):
-            changed = files(v, settings, name)
-            changed["kafka_x"] = files(100 * (v // 10), settings, name)["kafka_x"]  # twice: the next test has the rest
-            for change in edit(settings, changed).changes:
+            traffic.wait_until_ahead()
+            changed = files(v, settings, "edits")
+            remade = files(100 * (v // 10), settings, "edits")["kafka_x"]  # twice: the next test has the rest
+            for change in edit(settings, changed | {"kafka_x": remade}).changes:
                 kinds[change.kind] = kinds.get(change.kind, 0) + 1
             rows_flow_on(client)
     assert kinds.pop("kafka") == 2
     assert kinds == {"mv": 3 * ROUNDS, "view": ROUNDS, "dictionary": ROUNDS, "refreshable": ROUNDS, "null": ROUNDS}
-    assert_every_row_once(client, traffic.produced)
-    assert first(client, "SELECT uniqExact(version) FROM events") > ROUNDS / 2
-    client.command("SYSTEM REFRESH VIEW totals_mv")
-    wait_for(lambda: first(client, "SELECT max(n) FROM totals") == traffic.produced)
+    with connect(settings) as client:
+        assert_every_row_once(client, traffic.produced)
+        assert first(client, "SELECT uniqExact(version) FROM events") > ROUNDS / 2
+        client.command("SYSTEM REFRESH VIEW totals_mv")
+        wait_for(lambda: first(client, "SELECT max(n) FROM totals") == traffic.produced)
     assert read(settings).empty
 
 
@@ -184,11 +214,10 @@ def test_a_kafka_table_is_made_anew_20_times_under_traffic_and_every_row_counts_
 ) -> None:
     node = fresh_node(brokers=apache_kafka.brokers)
     settings = start(node.settings(), tmp_path, "remade")
-    admin = AdminClient({"bootstrap.servers": apache_kafka.brokers})
-    admin.create_topics([NewTopic("remade", PARTITIONS, 1)])["remade"].result(10)
-    with connect(settings) as client, Traffic(apache_kafka.brokers, "remade") as traffic:
-        wait_for(lambda: first(client, "SELECT count() FROM events") > 0)
+    create_topic(apache_kafka.brokers, "remade")
+    with connect(settings) as client, Traffic(settings, "remade") as traffic:
         for v in range(1, ROUNDS + 1):
+            traffic.wait_until_ahead()
             kafka = files(100 * v, settings, "remade")["kafka_x"]
             assert [c.action for c in edit(settings, {"kafka_x": kafka}).changes] == ["recreate"]
             rows_flow_on(client)

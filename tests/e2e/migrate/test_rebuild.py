@@ -138,6 +138,46 @@ def test_readers_and_writers_meanwhile_see_every_row(stream: Project) -> None:
     assert missed == []
 
 
+def test_readers_see_each_of_several_days_change_at_once(stream: Project) -> None:
+    """Three days are spoiled and rebuilt again and again: a reader finds each day all spoiled or all mended."""
+    stream.command(
+        "INSERT INTO x_landing SELECT 2000 + number, toDateTime64('2026-03-03 08:00:00', 3, 'UTC') + number, 1, ''"
+        " FROM numbers(100)"
+    )
+    highs = "SELECT toDate(second), arraySort(groupUniqArray(high = 999)) FROM trades_1s GROUP BY 1 ORDER BY 1"
+    spoil = "ALTER TABLE trades_1s UPDATE high = 999 WHERE 1 SETTINGS mutations_sync = 2"
+    good = sorted(stream.query(READ))
+    rebuilding, done = threading.Event(), threading.Event()
+    seen: set[tuple[tuple[bool, ...], ...]] = set()  # a day's seconds: are they spoiled
+
+    def watch() -> None:
+        client = stream.client()
+        while not done.is_set():
+            during = rebuilding.is_set()
+            rows = client.query(highs).result_rows
+            if during and rebuilding.is_set():
+                seen.add(tuple(tuple(map(bool, spoiled)) for _, spoiled in rows))
+        client.close()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        for _ in range(5):
+            stream.command(spoil)
+            rebuilding.set()
+            result = run(stream, DAY, DAY.replace(day=4))
+            rebuilding.clear()
+            assert result.partitions == ["20260301", "20260302", "20260303"]
+            assert sorted(stream.query(READ)) == good
+    finally:
+        done.set()
+        thread.join(30)
+    assert ((True,), (True,), (True,)) in seen
+    assert all(len(day) == 1 for days in seen for day in days), seen
+    assert all(list(days) == sorted(days) for days in seen), seen  # the oldest day first
+    assert str(result).endswith("3 partitions were replaced one after the other, each at once")
+
+
 def test_a_rollup_without_stored_rows_behind_it_says_why(stream: Project) -> None:
     stream.write(
         "migrations/0003_create_sizes_1s.sql",
