@@ -54,7 +54,7 @@ class Engine:
             self.run(f"SYSTEM RELOAD DICTIONARY {dictionary}")
 
     def insert(self, table: str, rows: pa.Table) -> None:
-        """Insert an Arrow table as one block, on one thread as a Kafka table does: views run in the same order each time."""
+        """Insert an Arrow table as one block, on one thread as a Kafka table does: views run in one order."""
         arrow_rows = rows  # the name that chDB finds in this frame
         columns = ", ".join(rows.column_names)
         self.run(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM Python(arrow_rows) SETTINGS max_threads = 1")
