@@ -3,9 +3,10 @@
 Each seed is a market of 210 ordinary accounts and three offenders of each kind (strong, moderate, weak), with late,
 out-of-order and duplicated events, replayed block by block through the project's SQL in-process. The seeds of tuning
 are below 3000 and 5001 to 5012; this uses others. Then ordinary accounts alone, two hours a seed, a whole day by
-default: that is where false alerts are counted, beside those of the seeds with offenders. At last the order-by-order Independent Reserve
-recording, in which practically every order is cancelled, with the thresholds as shipped: each of its books, for it has
-no accounts, is given one; once as it is, and once repeated to ten minutes, so that the rules know what is usual in it.
+default: that is where false alerts are counted, beside those of the seeds with offenders. At last the order-by-order
+Independent Reserve recording, in which practically every order is cancelled, with the thresholds as shipped: each of
+its books, for it has no accounts, is given one; once as it is, and once repeated to ten minutes, so that the rules
+know what is usual in it.
 
     python bench/surveillance.py [--seeds 20] [--minutes 10] [--block-seconds 30] [--ordinary-hours 24] [--json]
 
