@@ -422,7 +422,9 @@ def adopt(name: str = typer.Argument(metavar="OBJECT", help="An object that `chc
         path = d.adopt(settings(), name)
     except m.ERRORS as error:
         raise _fail(error) from None
-    typer.echo(f"{path}: now as the node has it; commit it")
+    typer.echo(
+        f"{path}: now as the node has it; commit it" if path else f"{name} is as its file made it: nothing to adopt"
+    )
 
 
 @app.command()

@@ -102,17 +102,23 @@ def _format(client: Client, database: str, sql: str, live: Collection[str]) -> s
     return str(client.query(f"SELECT formatQuery({quote_string(bare)})").result_rows[0][0])
 
 
+def _as_in_files(sql: str) -> str:
+    """What the server formatted, in the style of views/, so that `git diff` shows the edit alone."""
+    sql = re.sub(r"\A(CREATE (?:MATERIALIZED VIEW|VIEW|TABLE|DICTIONARY)) ", r"\1 IF NOT EXISTS ", sql)
+    return re.sub(r"\nAS (SELECT|WITH)\b", r" AS\n\1", sql, count=1) + ";\n"
+
+
 def _diff(client: Client, database: str, before: str, now: Live, path: str, live: Collection[str]) -> str:
     old = _format(client, database, comparable(parse_object(before)), live)
     new = _format(client, database, comparable(now.definition()), live)
     return "\n".join(difflib.unified_diff(old.splitlines(), new.splitlines(), path, "node", lineterm="", n=3))
 
 
-def adopt(settings: Settings, name: str, *, open_client: Callable[[], Client] | None = None) -> Path:
+def adopt(settings: Settings, name: str, *, open_client: Callable[[], Client] | None = None) -> Path | None:
     """Write the live definition of an object into its file and record it as applied; the file's path.
 
-    The file's opening comment stays. An object without a file gets one in views/. Raises MigrateError where the
-    node has no such object.
+    The file's opening comment stays. An object without a file gets one in views/. None, and nothing written, where the
+    object is as its file made it. Raises MigrateError where the node has no such object.
     """
     project = Project.read(settings.project_dir)
     database = settings.clickhouse_database
@@ -122,14 +128,16 @@ def adopt(settings: Settings, name: str, *, open_client: Callable[[], Client] | 
         if now is None:
             raise MigrateError(f"{database} has no object {name}: see `chctl drift`")
         view = next((v for v in project.views if v.name == name), None)
+        book = Book(client, database)
+        applied = book.objects().get(name) if book.exists() else None
+        if view is not None and applied is not None and _compare(client, database, name, view, applied, live) is None:
+            return None
         path = settings.project_dir / (view.path if view else f"views/{name}.sql")
         comment = view.comment if view else f"-- {name}: taken over from the node."
         sql = _format(client, database, comparable(now.definition()), live)
-        sql = re.sub(r"\A(CREATE (?:MATERIALIZED VIEW|VIEW|TABLE|DICTIONARY)) ", r"\1 IF NOT EXISTS ", sql)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{comment}\n{sql}\n" if comment else f"{sql}\n", encoding="utf-8")
+        path.write_text(f"{comment}\n{_as_in_files(sql)}" if comment else _as_in_files(sql), encoding="utf-8")
         fresh = read_view(path, settings.project_dir)
-        book = Book(client, database)
         book.create()
         book.record(
             Applied(

@@ -22,12 +22,12 @@ def test_a_live_edit_is_shown_as_a_diff_and_adopted_into_the_file(project: Proje
     assert "+    length(s) + 10 AS n" in found.diff
 
     path = adopt(project.settings, "tgt_mv", open_client=project.open_client)
-    text = path.read_text()
-    assert text.startswith(
-        "-- Length of s, one row a row of src.\nCREATE MATERIALIZED VIEW IF NOT EXISTS tgt_mv TO tgt"
+    assert path is not None
+    assert path.read_text() == (
+        "-- Length of s, one row a row of src.\n"
+        "CREATE MATERIALIZED VIEW IF NOT EXISTS tgt_mv TO tgt AS\n"
+        "SELECT\n    a,\n    length(s) + 10 AS n\nFROM src\nWHERE a > 0;\n"
     )
-    assert "length(s) + 10 AS n\nFROM src\nWHERE a > 0" in text
-    assert project.settings.clickhouse_database not in text
     assert drift(project.settings, open_client=project.open_client) == []
     assert not project.migrate().changed
 
@@ -36,11 +36,20 @@ def test_an_adopted_file_gives_the_same_object_elsewhere(project: Project, make_
     project.migrate()
     project.command("ALTER TABLE tgt_mv MODIFY QUERY SELECT a, length(s) + 10 AS n FROM src")
     path = adopt(project.settings, "tgt_mv", open_client=project.open_client)
+    assert path is not None
     other = make_project()
     other.write("views/market/tgt_mv.sql", path.read_bytes())
     other.migrate()
     other.command("INSERT INTO src VALUES (1, 'abc')")
     assert other.query("SELECT n FROM tgt") == [(13,)]
+
+
+def test_an_object_without_a_live_edit_leaves_its_file_alone(project: Project) -> None:
+    project.migrate()
+    file = project.dir / "views/market/tgt_mv.sql"
+    before = file.read_bytes()
+    assert adopt(project.settings, "tgt_mv", open_client=project.open_client) is None
+    assert file.read_bytes() == before
 
 
 def test_missing_and_unmanaged_objects_are_named(project: Project) -> None:
