@@ -545,10 +545,20 @@ def backtest(
     file: Annotated[Path, typer.Argument(help="The rule, such as views/alerts/alert_liquidity_drop_mv.sql.")],
     since: Annotated[str, typer.Option(help="How far back: 90m, 24h, 7d.")] = "24h",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PARAMETER=VALUE", help="Try another threshold; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PARAMETER=VALUE",
+            help="Try another threshold, as name or rule.name where a file makes several rules; repeatable.",
+        ),
     ] = None,
     until: Annotated[datetime | None, typer.Option(help="End of the window, UTC. [default: now]")] = None,
-    block: Annotated[str, typer.Option(help="Event time fed to the rule at once.")] = "1h",
+    block: Annotated[
+        str | None,
+        typer.Option(
+            help="Event time fed to the rule at once. [default: 1h; 5m where it reads what is usual just now]"
+        ),
+    ] = None,
     warmup: Annotated[str, typer.Option(help="History before the window, for baselines.")] = "1h",
     png: Annotated[Path | None, typer.Option(help="Also plot into this file.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
@@ -570,7 +580,7 @@ def backtest(
             file,
             b.duration(since),
             parameters,
-            block=b.duration(block),
+            block=b.duration(block) if block else None,
             warmup=b.duration(warmup),
             until=until,
         )

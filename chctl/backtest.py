@@ -3,6 +3,11 @@
 The slice of the node's data that the rule is made from is copied into an in-process chDB with the same schema, and fed
 to the rule block by block, in event time, through the same views as on the node; `now()` is the end of the block. The
 node is only read. Rules judge every second of a block by itself, so a block may be an hour long: a day takes seconds.
+Where a rule compares with a dictionary that moves with the stream (what is usual for an account), a block is five
+minutes, and the dictionary is read anew before each.
+
+A rule that signals bad seconds says nothing of alerts: its signals then go through the node's own lifecycle views (what
+turns `alert_signals` into `alerts`, and what ends them) by the minute, for these raise one alert an entity and block.
 """
 
 from __future__ import annotations
@@ -25,10 +30,17 @@ from chctl.migrate import MigrateError
 from chctl.node_state import Live, live_objects, opened, table_columns
 from chctl.rebuild import time_column
 from chctl.settings import Settings
-from chctl.sqltext import ObjectDef
+from chctl.sqltext import ObjectDef, string_value
 from chctl.views import read_view
 
+#: Event time fed to a rule at once; the second where it compares with a dictionary that moves with the stream.
+BLOCK, MOVING_BLOCK = timedelta(hours=1), timedelta(minutes=5)
+#: Signals of an entity that are further apart than this may be two situations. The least resolve_s of the rules.
+_SITUATION = timedelta(minutes=1)
+
 _CLOCK = "backtest_clock"
+_OUTBOX = "alerts"
+_FOUND = "backtest_signals"
 _NOW = {"now": "DateTime('UTC')", "now64": "DateTime64(3, 'UTC')", "today": "Date"}
 
 
@@ -45,11 +57,12 @@ class Alert:
     baseline: float
     threshold: float
     summary: str
+    rule: str = ""
 
 
 @dataclass
 class Backtest:
-    """Both sets of alerts of one rule in [since, until)."""
+    """Both sets of alerts of the rules that one file makes, in [since, until)."""
 
     rule: str
     since: datetime
@@ -73,21 +86,30 @@ class Way:
     views: tuple[ObjectDef, ...]
 
 
+@dataclass(frozen=True)
+class Lifecycle:
+    """From a rule's signals to alerts: views that signals trigger, in order, and refreshed ones, which end alerts."""
+
+    triggered: tuple[ObjectDef, ...] = ()
+    refreshed: tuple[ObjectDef, ...] = ()
+
+
 def backtest(
     settings: Settings,
     file: Path,
     since: timedelta,
     parameters: dict[str, float],
     *,
-    block: timedelta = timedelta(hours=1),
+    block: timedelta | None = None,
     warmup: timedelta = timedelta(hours=1),
     until: datetime | None = None,
     open_client: Callable[[], Client] | None = None,
 ) -> Backtest:
     """Run the rule in `file` over the last `since` up to `until` (default: now), with `parameters` in place of its own.
 
-    `warmup` is the history before it that only builds baselines. Opens an in-process chDB: one engine a process.
-    Raises FileError, MigrateError.
+    A parameter is `name`, or `rule.name` where the file makes several rules that have it. `warmup` is the history
+    before the window that only builds baselines. Opens an in-process chDB: one engine a process. Raises FileError,
+    MigrateError.
     """
     started = time.monotonic()
     view = read_view(file.resolve(), settings.project_dir.resolve())
@@ -103,14 +125,16 @@ def backtest(
         try:
             run = _Run(node, scratch, database, live, way, view.definition)
             run.build(begin - warmup, end)
-            run.set_parameters(rule, parameters, block)
+            block = block or (MOVING_BLOCK if run.moving else BLOCK)
+            run.set_parameters(parameters, block)
             run.feed(begin - warmup, begin, warmup + block)
             run.attach_rule()
             run.feed(begin, end, block)
-            edited = _alerts(scratch, database, rule, begin, end)
+            run.raise_alerts(begin, end)
+            edited = _alerts(scratch, database, run.rules, begin, end)
         finally:
             scratch.close()
-        fired = _alerts(node, database, rule, begin, end)
+        fired = _alerts(node, database, run.rules, begin, end)
     return Backtest(rule, begin, end, fired, edited, run.rows, time.monotonic() - started, parameters)
 
 
@@ -136,6 +160,29 @@ def find_path(live: dict[str, Live], rule: ObjectDef) -> Way:
     if way is None:
         raise MigrateError(f"nothing on the node stores the rows of {trigger}: {rule.name} cannot be run over history")
     return way
+
+
+def find_lifecycle(live: dict[str, Live], rule: ObjectDef) -> Lifecycle:
+    """What makes alerts of the rule's rows; empty for a rule that writes alerts itself. Raises MigrateError."""
+    if rule.target == _OUTBOX:
+        return Lifecycle()
+    views = [o.definition() for o in live.values() if o.engine == "MaterializedView"]
+
+    def down(table: str, above: tuple[ObjectDef, ...]) -> tuple[ObjectDef, ...] | None:
+        if table == _OUTBOX:
+            return above
+        for view in views:
+            if view.kind == "mv" and view.trigger == table and view not in above and view.target:
+                found = down(view.target, (*above, view))
+                if found is not None:
+                    return found
+        return None
+
+    triggered = down(rule.target or "", ())
+    if triggered is None:
+        raise MigrateError(f"nothing on the node makes alerts of {rule.target}, which {rule.name} writes")
+    ends = [v for v in views if v.kind == "refreshable" and v.target == _OUTBOX and rule.target in v.reads]
+    return Lifecycle(triggered, tuple(sorted(ends, key=lambda v: v.name)))
 
 
 def stored_beside(live: dict[str, Live], table: str, below: Collection[str | None]) -> list[str]:
@@ -173,6 +220,9 @@ class _Run:
             way,
             rule,
         )
+        self.lifecycle = find_lifecycle(live, rule)
+        self.rules: list[str] = []  # those that the file makes
+        self.moving: list[str] = []  # dictionaries over streams that are fed
         self.rows = 0
         self.entry = way.views[0].trigger or ""  # where the slice is inserted
         self._times: dict[str, str] = {}  # tables that are fed along with the source, and their time columns
@@ -183,7 +233,7 @@ class _Run:
         self.scratch.database = self.database
         self.scratch.command(f"CREATE TABLE {_CLOCK} (t DateTime64(3, 'UTC')) ENGINE = Memory")
         needed = self._needed()
-        made = {d.target for d in self.way.views} | {self.entry}
+        made = {d.target for d in (*self.way.views, *self.lifecycle.triggered)} | {self.entry, "event_clock"}
         targets = {o.definition().target for o in self.live.values() if o.engine == "MaterializedView"}
         for name in needed:
             if self.live[name].engine in ("View", "Dictionary", "MaterializedView"):
@@ -200,9 +250,18 @@ class _Run:
                 self.scratch.command(self.live[name].create_sql)
         for view in self.way.views[:-1]:
             self.scratch.command(f"CREATE MATERIALIZED VIEW {view.name} TO {view.target} AS {clocked(view.query)}")
+        dictionaries = [name for name in needed if self.live[name].engine == "Dictionary"]
+        self.moving = [name for name in dictionaries if set(self._times) & set(self._needed([name]))]
+        if self.rule.target != _OUTBOX:
+            self.scratch.command(f"CREATE TABLE {_FOUND} AS {self.rule.target}")
+        named = {text for view in self.way.views for token in tokenize(view.query) if (text := string_value(token))}
+        if "alert_rules" in needed:
+            have = self.scratch.query("SELECT DISTINCT rule FROM alert_rules ORDER BY rule").result_rows
+            self.rules = [str(name) for (name,) in have if name in named]
+        self.rules = self.rules or [self.rule.name.removeprefix("alert_").removesuffix("_mv")]
 
-    def _needed(self) -> list[str]:
-        """Every object the path reads or writes, what is read first."""
+    def _needed(self, names: Collection[str] = ()) -> list[str]:
+        """Every object that the path reads or writes, or that `names` read, what is read first."""
         order: list[str] = []
 
         def visit(name: str) -> None:
@@ -213,7 +272,10 @@ class _Run:
                 visit(read)
             order.append(name)
 
-        for view in self.way.views:
+        for name in names:
+            visit(name)
+        path = () if names else (*self.way.views, *self.lifecycle.triggered, *self.lifecycle.refreshed)
+        for view in path:
             for name in (*sorted(view.reads), view.target or ""):
                 visit(name)
         return order
@@ -236,41 +298,48 @@ class _Run:
             self.scratch.raw_insert(into, column_names=plain or list(columns), insert_block=data, fmt="Native")
         self.rows += self.scratch.query(f"SELECT count() FROM {into}").result_rows[0][0]
 
-    def set_parameters(self, rule: str, parameters: dict[str, float], block: timedelta) -> None:
-        """Put `parameters` in place of the rule's, for every entity. Raises MigrateError on an unknown one.
+    def set_parameters(self, parameters: dict[str, float], block: timedelta) -> None:
+        """Put `parameters` in place of the rules', for every entity. Raises MigrateError on an unknown one.
 
         The age from which an event raises nothing any more is counted from the end of its block.
         """
-        known = (
-            {
-                row[0]
-                for row in self.scratch.query(
-                    f"SELECT DISTINCT parameter FROM alert_rules WHERE rule = {quote_string(rule)}"
-                ).result_rows
-            }
-            if "alert_rules" in self._needed()
-            else set()
-        )
-        if "max_age_s" in known:
-            self.scratch.command(
-                f"ALTER TABLE alert_rules UPDATE value = value + {block.total_seconds()!r}"
-                f" WHERE rule = {quote_string(rule)} AND parameter = 'max_age_s' SETTINGS mutations_sync = 2"
-            )
-        for name, value in parameters.items():
-            if name not in known:
-                raise MigrateError(f"{rule} has no parameter {name}: {', '.join(sorted(known)) or 'it has none'}")
-            where = f"rule = {quote_string(rule)} AND parameter = {quote_string(name)}"
-            self.scratch.command(
-                f"ALTER TABLE alert_rules UPDATE value = {value!r} WHERE {where} SETTINGS mutations_sync = 2"
-            )
+        known: dict[str, set[str]] = {}  # parameter -> rules that have it
+        if "alert_rules" in self._needed():
+            rules = ", ".join(map(quote_string, self.rules))
+            sql = f"SELECT DISTINCT rule, parameter FROM alert_rules WHERE rule IN ({rules})"
+            for rule, name in self.scratch.query(sql).result_rows:
+                known.setdefault(name, set()).add(rule)
+        for rule in sorted(known.get("max_age_s", ())):
+            self._set(rule, "max_age_s", f"value + {block.total_seconds()!r}")
+        for given, value in parameters.items():
+            rule, dot, name = given.rpartition(".")
+            having = known.get(name, set())
+            if not having or (dot and rule not in having):
+                raise MigrateError(
+                    f"{rule or ', '.join(self.rules)} has no parameter {name}:"
+                    f" {', '.join(sorted(known)) or 'it has none'}"
+                )
+            if not dot and len(having) > 1:
+                raise MigrateError(
+                    f"{name} is a parameter of several rules here: write {min(having)}.{name}=..., or one of"
+                    f" {', '.join(sorted(having - {min(having)}))}"
+                )
+            self._set(rule or next(iter(having)), name, repr(value))
         for name in self._needed():
             if self.live[name].engine == "Dictionary":
                 self.scratch.command(f"SYSTEM RELOAD DICTIONARY {name}")
 
+    def _set(self, rule: str, parameter: str, value: str) -> None:
+        where = f"rule = {quote_string(rule)} AND parameter = {quote_string(parameter)}"
+        self.scratch.command(
+            f"ALTER TABLE alert_rules UPDATE value = {value} WHERE {where} SETTINGS mutations_sync = 2"
+        )
+
     def attach_rule(self) -> None:
         """Attach the edited rule; baselines are there by now."""
         self.scratch.command(
-            f"CREATE MATERIALIZED VIEW {self.rule.name} TO {self.rule.target} AS {clocked(self.rule.query)}"
+            f"CREATE MATERIALIZED VIEW {self.rule.name} TO {_OUTBOX if self.rule.target == _OUTBOX else _FOUND}"
+            f" AS {clocked(self.rule.query)}"
         )
 
     def feed(self, begin: datetime, end: datetime, block: timedelta) -> None:
@@ -279,8 +348,9 @@ class _Run:
         at = begin
         while at < end:
             upto = min(at + block, end)
-            self.scratch.command(f"TRUNCATE TABLE {_CLOCK}")
-            self.scratch.command(f"INSERT INTO {_CLOCK} SELECT {sql_time(upto)}")
+            self._set_clock(upto)
+            for name in self.moving:
+                self.scratch.command(f"SYSTEM RELOAD DICTIONARY {name}")
             others = [t for t in self._times if t != self.way.source]
             for table in (*others, self.way.source):
                 into = self.entry if table == self.way.source else table
@@ -291,6 +361,44 @@ class _Run:
                     f" WHERE {moment} >= {sql_time(at)} AND {moment} < {sql_time(upto)}"
                 )
             at = upto
+
+    def raise_alerts(self, begin: datetime, end: datetime) -> None:
+        """Let the lifecycle views make alerts of the signals that were found, a minute at a time, and end them."""
+        if not self.lifecycle.triggered:
+            return
+        for view in self.lifecycle.triggered:
+            self.scratch.command(f"CREATE MATERIALIZED VIEW {view.name} TO {view.target} AS {clocked(view.query)}")
+        step = int(_SITUATION.total_seconds())
+        minutes = self.scratch.query(
+            f"SELECT DISTINCT toUnixTimestamp(toStartOfInterval(second, INTERVAL {step} SECOND)) AS at FROM {_FOUND}"
+            f" WHERE second >= {sql_time(begin)} AND second < {sql_time(end)} ORDER BY at"
+        ).result_rows
+        for (at,) in minutes:
+            self._end_alerts(datetime.fromtimestamp(at, UTC))
+            self._set_clock(datetime.fromtimestamp(at + step, UTC))
+            self.scratch.command(
+                f"INSERT INTO {self.rule.target} SELECT * FROM {_FOUND} WHERE second >= {at} AND second < {at + step}"
+            )
+        self._end_alerts(end)
+
+    def _end_alerts(self, now: datetime) -> None:
+        """What is over by `now`; every stream has come that far."""
+        self._set_clock(now)
+        if "event_clock" in self._needed():
+            self.scratch.command("TRUNCATE TABLE event_clock")
+            self.scratch.command(
+                f"INSERT INTO event_clock (stream, venue, symbol, event_time) WITH toDateTime({sql_time(now)}) AS t"
+                f" SELECT DISTINCT 'book', toString(venue), toString(symbol), t FROM {_OUTBOX}"
+                " UNION ALL SELECT 'user', '', '', t UNION ALL SELECT 'social', '', '', t"
+            )
+        for view in self.lifecycle.refreshed:
+            columns = self.scratch.query(f"DESCRIBE ({clocked(view.query)})").result_rows
+            names = ", ".join(str(row[0]) for row in columns)
+            self.scratch.command(f"INSERT INTO {_OUTBOX} ({names}) {clocked(view.query)}")
+
+    def _set_clock(self, now: datetime) -> None:
+        self.scratch.command(f"TRUNCATE TABLE {_CLOCK}")
+        self.scratch.command(f"INSERT INTO {_CLOCK} SELECT {sql_time(now)}")
 
 
 _PLAIN = (
@@ -343,10 +451,11 @@ def _without_ttl(create_sql: str) -> str:
     return re.sub(r"\bTTL\b.*?(?=\bSETTINGS\b|\bCOMMENT\b|$)", "", create_sql, flags=re.DOTALL)
 
 
-def _alerts(client: Client, database: str, rule: str, begin: datetime, end: datetime) -> list[Alert]:
+def _alerts(client: Client, database: str, rules: Collection[str], begin: datetime, end: datetime) -> list[Alert]:
     rows = client.query(
         "SELECT alert_id, toString(status), entity, toString(started_time), toString(event_time), value, baseline,"
-        f" threshold, summary FROM {database}.alerts FINAL WHERE rule = {quote_string(rule)}"
+        f" threshold, summary, rule FROM {database}.{_OUTBOX} FINAL"
+        f" WHERE rule IN ({', '.join(map(quote_string, rules))})"
         f" AND event_time >= {sql_time(begin)} AND event_time < {sql_time(end)} ORDER BY started_time, alert_id, status"
     ).result_rows
     return [Alert(*row) for row in rows]

@@ -20,6 +20,8 @@ from chctl.migrate import MigrateError, migrate
 from chctl.settings import PROJECT_DIR, Settings
 
 RULE = "views/alerts/alert_liquidity_drop_mv.sql"
+SIGNALS = "views/alerts/alert_spread_blowout_mv.sql"
+SEVERAL = "views/alerts/alert_orders_mv.sql"
 
 
 @pytest.fixture(scope="module")
@@ -32,29 +34,38 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def fill(client: Client, hours: int, drops: tuple[int, ...]) -> None:
-    """A book a second up to now; `drops` are minutes ago at which the bids within 10 bps vanish for 30 s."""
+def fill(client: Client, hours: int, drops: tuple[int, ...] = (), wide: tuple[int, ...] = ()) -> None:
+    """A book a second up to now; minutes ago at which for 30 s the bids within 10 bps vanish, the spread is 50 bps."""
     now = int(time.time())
-    pulled = " OR ".join(f"(t >= {now - m * 60} AND t < {now - m * 60 + 30})" for m in drops) or "0"
+    pulled, widened = (
+        " OR ".join(f"(t >= {now - m * 60} AND t < {now - m * 60 + 30})" for m in minutes) or "0"
+        for minutes in (drops, wide)
+    )
     for start in range(now - hours * 3600, now, 300):
         client.command(
             "INSERT INTO market_l2_landing (venue, symbol, update_type, window_start, event_time, last_seq,"
             " price_scale, bid_ticks, bid_lots, ask_ticks, ask_lots, depth_bps, bid_depth, ask_depth)"
             f" WITH {start} + number AS t SELECT 'test', 'BTCUSDT', 'delta', toDateTime64(t, 3, 'UTC'),"
-            " toDateTime64(t, 3, 'UTC'), t, 2, [6000000], [10], [6000100], [10], [5, 10, 25],"
+            f" toDateTime64(t, 3, 'UTC'), t, 2, [6000000], [10], [if({widened}, 6030000, 6000100)],"
+            " [10], [5, 10, 25],"
             f" if({pulled}, [0., 0., 1.], [5., 10., 25.]), [5., 10., 25.] FROM numbers(300) WHERE t < {now}"
         )
 
 
-def run(settings: Settings, *arguments: str) -> Any:
-    """Run the command as a DBA does; its JSON."""
+def command(settings: Settings, rule: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a DBA does."""
     environment = os.environ | {
         "CHCTL_PROJECT_DIR": str(settings.project_dir),
         "CHCTL_CLICKHOUSE_URL": settings.clickhouse_url,
         "CHCTL_CLICKHOUSE_DATABASE": settings.clickhouse_database,
     }
-    command = [sys.executable, "-m", "cli", "backtest", str(settings.project_dir / RULE), "--json", *arguments]
-    done = subprocess.run(command, env=environment, cwd=PROJECT_DIR, capture_output=True, text=True, timeout=100)
+    words = [sys.executable, "-m", "cli", "backtest", str(settings.project_dir / rule), "--json", *arguments]
+    return subprocess.run(words, env=environment, cwd=PROJECT_DIR, capture_output=True, text=True, timeout=100)
+
+
+def run(settings: Settings, *arguments: str, rule: str = RULE) -> Any:
+    """The JSON of a command that succeeds."""
+    done = command(settings, rule, *arguments)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -83,6 +94,31 @@ def test_the_same_rule_finds_what_fired_live_and_what_was_too_old_to(
     assert run(settings, "--since", "1h", "--block", "7m")["edited"] == result["edited"]
     assert run(settings, "--since", "1h", "--set", "persist_s=60")["edited"] == []
     assert client.query(tables).result_rows == before
+
+
+def test_a_rule_that_signals_goes_through_the_lifecycle_of_the_node(
+    settings: Settings, client: Client, project: Path
+) -> None:
+    settings = settings.model_copy(update={"project_dir": project})
+    migrate(settings)
+    client.command("SYSTEM RELOAD DICTIONARY alert_thresholds")
+    fill(client, 2, wide=(45, 30, 5))
+
+    result = run(settings, "--since", "1h", rule=SIGNALS)
+    assert len(started(result["live"])) == 1  # older events raise nothing: max_age_s
+    assert len(started(result["edited"])) == 3
+    assert set(started(result["live"])) < set(started(result["edited"]))
+    assert [a["status"] for a in result["edited"]].count("resolved") == 3
+    assert run(settings, "--since", "1h", "--block", "7m", rule=SIGNALS)["edited"] == result["edited"]
+    assert run(settings, "--since", "1h", "--set", "min_value=60", rule=SIGNALS)["edited"] == []
+
+
+def test_where_a_file_makes_several_rules_a_parameter_names_its_own(settings: Settings, project: Path) -> None:
+    settings = settings.model_copy(update={"project_dir": project})
+    migrate(settings)
+    unclear = command(settings, SEVERAL, "--since", "1h", "--set", "min_value=1")
+    assert unclear.returncode == 1
+    assert "min_value is a parameter of several rules here: write aggressive_cancels.min_value=" in unclear.stderr
 
 
 def test_the_terminal_shows_both_time_lines_and_what_only_one_fired() -> None:
