@@ -22,7 +22,7 @@ DEFAULT_CORES, DEFAULT_RAM_GIB, DEFAULT_DISK_GB = 16, 64, 2000
 #: Loopback and the private ranges of RFC 1918 and RFC 4193.
 PRIVATE_NETWORKS = ("127.0.0.1", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8")
 #: What views/**/ dictionaries read, views resolved; a test compares it with the files.
-DICTIONARY_SOURCES = ("alert_rules", "alert_rules_now", "order_baseline_1m", "order_usual_now")
+DICTIONARY_SOURCES = ("alert_rules", "alert_rules_now", "order_baseline_1m", "order_usual_now", "peer_usual_now")
 TLS_DIR = "/etc/clickhouse-server/tls"
 
 _KAFKA_REASONS = {

@@ -13,6 +13,6 @@ CREATE DICTIONARY IF NOT EXISTS order_usual
     `orders_per_trade` Float64
 )
 PRIMARY KEY user_id, venue, symbol
-SOURCE(CLICKHOUSE(DB 'chctl' QUERY 'SELECT user_id, toString(venue) AS venue, toString(symbol) AS symbol, messages, cancelled_100ms, filled, faded_share, orders_per_trade FROM chctl.order_usual_now'))
+SOURCE(CLICKHOUSE(TABLE 'order_usual_now'))
 LAYOUT(COMPLEX_KEY_HASHED())
 LIFETIME(MIN 5 MAX 10);

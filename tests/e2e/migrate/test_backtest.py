@@ -119,6 +119,7 @@ def test_where_a_file_makes_several_rules_a_parameter_names_its_own(settings: Se
     unclear = command(settings, SEVERAL, "--since", "1h", "--set", "min_value=1")
     assert unclear.returncode == 1
     assert "min_value is a parameter of several rules here: write aggressive_cancels.min_value=" in unclear.stderr
+    assert run(settings, "--since", "1h", "--set", "order_velocity.min_value=1", rule=SEVERAL)["edited"] == []
 
 
 def test_the_terminal_shows_both_time_lines_and_what_only_one_fired() -> None:
