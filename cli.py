@@ -571,6 +571,7 @@ def backtest(
     """
     from chctl import backtest as b
     from chctl import migrate as m
+    from chctl.backtest.show import plot, show
     from chctl.settings import settings
 
     try:
@@ -587,8 +588,8 @@ def backtest(
     except m.ERRORS as error:
         raise _fail(error) from None
     if png:
-        b.plot(result, png)
-    typer.echo(result.to_json() if json_ else b.show(result))
+        plot(result, png)
+    typer.echo(result.to_json() if json_ else show(result))
 
 
 new = typer.Typer(help="Start a migration, view, rule or stream from templates/.", no_args_is_help=True)

@@ -186,7 +186,9 @@ class Book:
         return [HistoryRow(*row) for row in reversed(rows)]
 
     def objects(self) -> dict[str, Applied]:
-        """Applied objects by name; dropped ones are left out."""
+        """Applied objects by name, without dropped ones; none where the database has not been under chctl before."""
+        if not self.exists():
+            return {}
         columns = "name, kind, path, sha256, sql, live_sql, who, duration_ms, toString(applied_at) AS applied_at"
         found = self.rows(f"SELECT {columns} FROM {self.database}.{OBJECTS} FINAL WHERE path != ''")
         return {row["name"]: Applied(**row) for row in found}

@@ -46,7 +46,7 @@ def drift(
     database = settings.clickhouse_database
     with opened(settings, open_client) as client:
         book = Book(client, database)
-        applied = book.objects() if book.exists() else {}
+        applied = book.objects()
         live = live_objects(client, database)
         files = {v.name: v for v in project.views}
         if unknown := set(names) - {*files, *applied, *live}:
@@ -129,7 +129,7 @@ def adopt(settings: Settings, name: str, *, open_client: Callable[[], Client] | 
             raise MigrateError(f"{database} has no object {name}: see `chctl drift`")
         view = next((v for v in project.views if v.name == name), None)
         book = Book(client, database)
-        applied = book.objects().get(name) if book.exists() else None
+        applied = book.objects().get(name)
         if view is not None and applied is not None and _compare(client, database, name, view, applied, live) is None:
             return None
         path = settings.project_dir / (view.path if view else f"views/{name}.sql")

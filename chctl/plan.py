@@ -93,7 +93,7 @@ def make_plan(
 ) -> Plan:
     """What a run would do now. `overwrite` names objects whose live edits give way to their files."""
     book = Book(client, database)
-    applied = book.objects() if book.exists() else {}
+    applied = book.objects()
     existing = object_names(client, database)
     pending, refusals = pending_migrations(client, database, project.migrations, VERSIONS in existing)
     plan = Plan(pending, refusals=refusals)

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from chctl.backtest import Alert, Backtest, clocked, duration, show
+from chctl.backtest import Alert, Backtest, duration
+from chctl.backtest.engine import clocked
+from chctl.backtest.show import names, show
 from chctl.migrate import MigrateError, migrate
 from chctl.settings import PROJECT_DIR, Settings
 
@@ -23,9 +25,11 @@ RULE = "views/alerts/alert_liquidity_drop_mv.sql"
 SIGNALS = "views/alerts/alert_spread_blowout_mv.sql"
 SEVERAL = "views/alerts/alert_orders_mv.sql"
 
+Spans = tuple[tuple[int, int], ...]  # seconds ago, and for how many seconds
+
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real migrations and views, without the ends that read and write Kafka."""
     folder = tmp_path_factory.mktemp("project")
     ends = shutil.ignore_patterns("ingest", "to_kafka_*")
@@ -34,12 +38,21 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def fill(client: Client, hours: int, drops: tuple[int, ...] = (), wide: tuple[int, ...] = ()) -> None:
-    """A book a second up to now; minutes ago at which for 30 s the bids within 10 bps vanish, the spread is 50 bps."""
+@pytest.fixture
+def node(settings: Settings, client: Client, files: Path) -> Settings:
+    """Settings of a node with these files' schema."""
+    settings = settings.model_copy(update={"project_dir": files})
+    migrate(settings)
+    client.command("SYSTEM RELOAD DICTIONARY alert_thresholds")
+    return settings
+
+
+def fill(client: Client, hours: int, drops: Spans = (), wide: Spans = ()) -> None:
+    """A book a second up to now; spans in which the bids within 10 bps vanish, or the spread is 50 bps."""
     now = int(time.time())
     pulled, widened = (
-        " OR ".join(f"(t >= {now - m * 60} AND t < {now - m * 60 + 30})" for m in minutes) or "0"
-        for minutes in (drops, wide)
+        " OR ".join(f"(t >= {now - ago} AND t < {now - ago + lasts})" for ago, lasts in found) or "0"
+        for found in (drops, wide)
     )
     for start in range(now - hours * 3600, now, 300):
         client.command(
@@ -75,51 +88,41 @@ def started(alerts: list[dict[str, Any]]) -> list[str]:
 
 
 def test_the_same_rule_finds_what_fired_live_and_what_was_too_old_to(
-    settings: Settings, client: Client, project: Path, tmp_path: Path
+    node: Settings, client: Client, tmp_path: Path
 ) -> None:
-    settings = settings.model_copy(update={"project_dir": project})
-    migrate(settings)
-    client.command("SYSTEM RELOAD DICTIONARY alert_thresholds")
-    fill(client, 2, drops=(45, 30, 5))
+    fill(client, 2, drops=((2700, 30), (1800, 30), (300, 30)))
     tables = "SELECT name, total_rows FROM system.tables WHERE database = currentDatabase() ORDER BY name"
     before = client.query(tables).result_rows
 
     png = tmp_path / "plot.png"
-    result = run(settings, "--since", "1h", "--png", str(png))
+    result = run(node, "--since", "1h", "--png", str(png))
     assert len(started(result["live"])) == 1  # older events raise nothing: max_age_s
     assert len(started(result["edited"])) == 3
     assert set(started(result["live"])) < set(started(result["edited"]))  # the same situation is the same alert
     assert [a["status"] for a in result["edited"]].count("resolved") == 3
     assert png.read_bytes().startswith(b"\x89PNG")
-    assert run(settings, "--since", "1h", "--block", "7m")["edited"] == result["edited"]
-    assert run(settings, "--since", "1h", "--set", "persist_s=60")["edited"] == []
+    assert run(node, "--since", "1h", "--block", "7m")["edited"] == result["edited"]
+    assert run(node, "--since", "1h", "--set", "persist_s=60")["edited"] == []
     assert client.query(tables).result_rows == before
 
 
-def test_a_rule_that_signals_goes_through_the_lifecycle_of_the_node(
-    settings: Settings, client: Client, project: Path
-) -> None:
-    settings = settings.model_copy(update={"project_dir": project})
-    migrate(settings)
-    client.command("SYSTEM RELOAD DICTIONARY alert_thresholds")
-    fill(client, 2, wide=(45, 30, 5))
+def test_a_rule_that_signals_goes_through_the_lifecycle_of_the_node(node: Settings, client: Client) -> None:
+    fill(client, 2, wide=((2700, 12), (2670, 12), (300, 30)))  # the second of them 18 s after the first
 
-    result = run(settings, "--since", "1h", rule=SIGNALS)
+    result = run(node, "--since", "1h", rule=SIGNALS)
     assert len(started(result["live"])) == 1  # older events raise nothing: max_age_s
     assert len(started(result["edited"])) == 3
     assert set(started(result["live"])) < set(started(result["edited"]))
     assert [a["status"] for a in result["edited"]].count("resolved") == 3
-    assert run(settings, "--since", "1h", "--block", "7m", rule=SIGNALS)["edited"] == result["edited"]
-    assert run(settings, "--since", "1h", "--set", "min_value=60", rule=SIGNALS)["edited"] == []
+    assert run(node, "--since", "1h", "--block", "7m", rule=SIGNALS)["edited"] == result["edited"]
+    assert run(node, "--since", "1h", "--set", "min_value=60", rule=SIGNALS)["edited"] == []
 
 
-def test_where_a_file_makes_several_rules_a_parameter_names_its_own(settings: Settings, project: Path) -> None:
-    settings = settings.model_copy(update={"project_dir": project})
-    migrate(settings)
-    unclear = command(settings, SEVERAL, "--since", "1h", "--set", "min_value=1")
+def test_where_a_file_makes_several_rules_a_parameter_names_its_own(node: Settings) -> None:
+    unclear = command(node, SEVERAL, "--since", "1h", "--set", "min_value=1")
     assert unclear.returncode == 1
     assert "min_value is a parameter of several rules here: write aggressive_cancels.min_value=" in unclear.stderr
-    assert run(settings, "--since", "1h", "--set", "order_velocity.min_value=1", rule=SEVERAL)["edited"] == []
+    assert run(node, "--since", "1h", "--set", "order_velocity.min_value=1", rule=SEVERAL)["edited"] == []
 
 
 def test_the_terminal_shows_both_time_lines_and_what_only_one_fired() -> None:
@@ -128,7 +131,7 @@ def test_the_terminal_shows_both_time_lines_and_what_only_one_fired() -> None:
 
     def alert(number: int, minute: int, status: str, at: int) -> Alert:
         moments = [f"2026-03-01 12:{m:02}:00.000" for m in (minute, at)]
-        return Alert(f"id{number}", status, "test:BTC", *moments, 1.0, 2.0, 3.0, f"alert {number}")
+        return Alert(f"id{number}", "liquidity_drop", status, "test:BTC", *moments, 1.0, 2.0, 3.0, f"alert {number}")
 
     both = [alert(1, 30, "firing", 30), alert(1, 30, "resolved", 35)]
     mine = [alert(2, 10, "firing", 10), alert(2, 10, "resolved", 10)]
@@ -144,6 +147,17 @@ def test_the_terminal_shows_both_time_lines_and_what_only_one_fired() -> None:
         "both: 1",
         "  2026-03-01 12:30:00.000 alert 1",
     ]
+
+
+def test_where_a_file_makes_several_rules_a_line_says_which() -> None:
+    since = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    moment = "2026-03-01 12:30:00.000"
+    fired = [
+        Alert(f"id {rule}", rule, "firing", "user:7@test:BTC", moment, moment, 1.0, 2.0, 3.0, "too many")
+        for rule in ("order_velocity", "layering")
+    ]
+    result = Backtest("orders", since, since + timedelta(hours=1), [], fired, 1234, 0.5)
+    assert names(result) == ["user:7@test:BTC layering", "user:7@test:BTC order_velocity"]
 
 
 def test_the_wall_clock_becomes_the_clock_of_the_block() -> None:
