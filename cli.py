@@ -882,26 +882,27 @@ def alerts_list(
     json: Json = False,
 ) -> None:
     """Show what fires now, who took it on and what is silenced."""
-    from chctl import alerts, answers
+    from chctl import alert_tables, alerts, answers
 
-    columns = ["alert_id", "severity", "rule", "entity", "raised_time", "summary", "acked_by"]
-    columns += ["resolved_time", "delivered", "failed"] if everything else ["told", "silenced"]
     with _node() as client:
         rows = alerts.listed(client, everything=everything, limit=limit)
-    answers.show(rows, json=json, columns=columns, nothing="nothing fires")
+    answers.show(rows if json else alert_tables.alerts(rows), json=json, nothing="nothing fires")
 
 
 @alerts_app.command("show")
 def alerts_show(alert_id: AlertId, json: Json = False) -> None:
     """Show one alert with its evidence, every attempt to tell somebody, acknowledgements and resolution."""
-    from chctl import alerts, answers
+    from chctl import alert_tables, alerts, answers
 
     with _node() as client:
         row = alerts.shown(client, alert_id)
     if json:
         answers.show([row], json=True)
         return
-    lists = {name: row.pop(name) for name in ("acknowledgements", "attempts")}
+    lists = {
+        "acknowledgements": row.pop("acknowledgements"),
+        "attempts": alert_tables.attempts(row.pop("attempts"), row["raised_time"]),
+    }
     answers.show([{"field": name, "value": answers.text(value)} for name, value in row.items()], json=False)
     for name, rows in lists.items():
         typer.echo(f"\n{name}")
@@ -946,7 +947,7 @@ def alerts_silence(
     json: Json = False,
 ) -> None:
     """Hold pages back for a while. Alerts are raised and kept all the same; what still fires then is told then."""
-    from chctl import alerts, answers
+    from chctl import alert_tables, alerts, answers
 
     with _node() as client:
         if lift:
@@ -962,7 +963,8 @@ def alerts_silence(
                 starts=starts,
             )
             typer.echo(f"silence {silence_id}; end it with `chctl alerts silence --lift {silence_id}`", err=True)
-        answers.show(alerts.silences(client), json=json, nothing="nothing is silenced")
+        rows = alerts.silences(client)
+    answers.show(rows if json else alert_tables.silences(rows), json=json, nothing="nothing is silenced")
 
 
 @alerts_app.command("route")
@@ -1023,8 +1025,9 @@ def alerts_stats(
         answers.show([found], json=True)
         return
     answers.show(found["rules"], json=False, nothing=f"no alert within {since}")
+    typer.echo()
     answers.show(found["channels"], json=False, nothing="no delivery")
-    typer.echo(f"open {found['open']}, unacknowledged {found['unacknowledged']}, silences {found['silences']}")
+    typer.echo(f"\nopen {found['open']}, unacknowledged {found['unacknowledged']}, silences {found['silences']}")
     feeder = found["feeder"]
     typer.echo(f"feeder {feeder['owner']}, {feeder['beat_age_s']:.1f} s ago" if feeder else "no feeder ever ran")
 
@@ -1036,11 +1039,12 @@ def rules_list(
     json: Json = False,
 ) -> None:
     """Show the thresholds in force: per rule and parameter, for all (*) or for one entity."""
-    from chctl import answers, rules
+    from chctl import alert_tables, answers, rules
 
     with _node() as client:
         rows = rules.owners(client) if owners else rules.listed(client, rule)
-    answers.show(rows, json=json)
+    cells = alert_tables.owners(rows) if owners else alert_tables.thresholds(rows, rule)
+    answers.show(rows if json else cells, json=json)
 
 
 @rules_app.command("set")
@@ -1081,10 +1085,11 @@ def rules_reset(
 @rules_app.command("history")
 def rules_history(rule: Annotated[str, typer.Argument(help="Only this rule.")] = "", json: Json = False) -> None:
     """Show every change of a threshold: when, who, why."""
-    from chctl import answers, rules
+    from chctl import alert_tables, answers, rules
 
     with _node() as client:
-        answers.show(rules.history(client, rule), json=json)
+        rows = rules.history(client, rule)
+    answers.show(rows if json else alert_tables.changes(rows, rule), json=json)
 
 
 @rules_app.command("own")

@@ -44,6 +44,7 @@ def listed(client: Client, *, everything: bool = False, limit: int = 100) -> lis
             """
             SELECT
                 alert_id, severity, rule, entity, raised_time, resolved_time, summary, owner,
+                dateDiff('second', alerts_history.raised_time, now64(3)) AS age_s,
                 if(empty(acknowledgements), '', acknowledgements[1].2) AS acked_by,
                 delivered, failed
             FROM alerts_history
@@ -58,7 +59,8 @@ def listed(client: Client, *, everything: bool = False, limit: int = 100) -> lis
         """
         SELECT
             alert_id, severity, rule, entity, venue, symbol, user_id, started_time, event_time, raised_time, summary,
-            acked_by, countEqual(pages.5, 'delivered') AS told, reason AS silenced
+            acked_by, countEqual(pages.5, 'delivered') AS told, reason AS silenced,
+            dateDiff('second', alerts_open.raised_time, now64(3)) AS age_s
         FROM alerts_open
         LEFT JOIN alerts_held USING (alert_id)
         ORDER BY raised_time DESC
@@ -248,44 +250,55 @@ def route(routing: Routing, matchers: list[str]) -> list[Row]:
 def test_channel(client: Client, channel: str, by: str, *, timeout: float) -> list[Row]:
     """Send one test alert the whole way to a channel and wait for its record; the rows of its attempts."""
     alert_id = f"test-{secrets.token_hex(8)}"
-    for status in ("firing", "resolved"):
-        client.command(
+    _raise_test(client, alert_id, "firing", channel, by)
+    try:
+        rows = _answer(client, alert_id, "firing", timeout)
+    finally:  # whatever came of it: no test is left firing
+        _raise_test(client, alert_id, "resolved", channel, by)
+    return _answer(client, alert_id, "resolved", timeout) if _has(rows, "delivered") else rows
+
+
+def _raise_test(client: Client, alert_id: str, status: str, channel: str, by: str) -> None:
+    client.command(
+        """
+        INSERT INTO alerts (alert_id, rule, severity, status, entity, started_time, event_time, summary, evidence)
+        SELECT
+            {alert_id:String}, {rule:String}, 'info', {status:String}, {entity:String}, now64(3), now64(3),
+            {summary:String}, '{}'
+        """,
+        parameters={
+            "alert_id": alert_id,
+            "rule": TEST_RULE,
+            "status": status,
+            "entity": f"channel:{channel}",
+            "summary": f"test of channel {channel} by {by}: nothing is wrong",
+        },
+    )
+
+
+def _answer(client: Client, alert_id: str, status: str, timeout: float) -> list[Row]:
+    """The attempts at a test, once one is final. Raises UsageError when none is within `timeout` seconds."""
+    until = time.monotonic() + timeout
+    while time.monotonic() < until:
+        rows = select(
+            client,
             """
-            INSERT INTO alerts (alert_id, rule, severity, status, entity, started_time, event_time, summary, evidence)
-            SELECT
-                {alert_id:String}, {rule:String}, 'info', {status:String}, {entity:String}, now64(3), now64(3),
-                {summary:String}, '{}'
+            SELECT status, channel, attempt, outcome, http_status, error, latency_ms
+            FROM alert_deliveries
+            WHERE (alert_id = {alert_id:String}) AND (status = {status:String}) AND (outcome != 'queued')
+            ORDER BY attempted_time, attempt
             """,
-            parameters={
-                "alert_id": alert_id,
-                "rule": TEST_RULE,
-                "status": status,
-                "entity": f"channel:{channel}",
-                "summary": f"test of channel {channel} by {by}: nothing is wrong",
-            },
+            alert_id=alert_id,
+            status=status,
         )
-        until = time.monotonic() + timeout
-        rows: list[Row] = []
-        while not any(row["outcome"] in ("delivered", "failed", "suppressed") for row in rows):
-            if time.monotonic() > until:
-                raise UsageError(
-                    f"no answer within {timeout:g} s: does a feeder run (`chctl alerts stats`)? Alert {alert_id}"
-                )
-            time.sleep(0.2)
-            rows = select(
-                client,
-                """
-                SELECT status, channel, attempt, outcome, http_status, error, latency_ms
-                FROM alert_deliveries
-                WHERE (alert_id = {alert_id:String}) AND (status = {status:String}) AND (outcome != 'queued')
-                ORDER BY attempted_time, attempt
-                """,
-                alert_id=alert_id,
-                status=status,
-            )
-        if not any(row["outcome"] == "delivered" for row in rows):
+        if _has(rows, "delivered", "failed", "suppressed"):
             return rows
-    return rows
+        time.sleep(0.2)
+    raise UsageError(f"no answer within {timeout:g} s: does a feeder run (`chctl alerts stats`)? Alert {alert_id}")
+
+
+def _has(rows: list[Row], *outcomes: str) -> bool:
+    return any(row["outcome"] in outcomes for row in rows)
 
 
 def stats(client: Client, since: str) -> dict[str, Any]:

@@ -15,12 +15,18 @@ DEFAULTS = {"flap_s": 60.0}
 
 
 def listed(client: Client, rule: str = "") -> list[Row]:
-    """Every threshold in force, with who set it and why."""
+    """Every threshold in force, with who set it and why; `meaning` is what was said of the parameter at first."""
     return select(
         client,
         """
-        SELECT rule, scope, parameter, value, updated_time, updated_by, note
+        SELECT rule, scope, parameter, value, updated_time, updated_by, note, first.meaning AS meaning
         FROM alert_rules FINAL
+        LEFT JOIN
+        (
+            SELECT rule, parameter, argMin(note, updated_time) AS meaning
+            FROM alert_rule_changes
+            GROUP BY rule, parameter
+        ) AS first USING (rule, parameter)
         WHERE ({rule:String} = '') OR (rule = {rule:String})
         ORDER BY rule, parameter, scope
         """,

@@ -189,6 +189,47 @@ def test_a_rule_has_an_owner_a_loudness_and_a_runbook(run: Run) -> None:
     assert run("rules", "own", "liquidity_drop", "--severity", "loud").exit_code == 1
 
 
+def test_in_a_terminal_of_80_columns_names_stay_whole_and_an_id_as_shown_is_taken(
+    run: Run, outbox: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    depth = "binance:BTCUSDT: bids within 25 bps fell to 812,331 USDT, 9% of the usual 8,912,777 USDT, for 3 s"
+    about = {"rule": "withdrawal_velocity", "severity": "critical", "entity": "user:1234567@binance:BTCUSDT"}
+    raise_alerts(outbox, [{"alert_id": f"{n}" * 8 + f"{n:024}", "summary": depth} | about for n in range(3)])
+    assert run("alerts", "ack", "2222", "--by", "mona").exit_code == 0
+    assert run("alerts", "silence", "user_id=0", "--for", "2h", "--why", "a client tests its own loop").exit_code == 0
+    attempt = {"channel": "slack", "outcome": "failed", "http_status": 404, "error": "no such channel, ask its owner"}
+    attempt |= {"alert_id": f"22222222{2:024}", "status": "firing", "attempt": 1, "idempotency_key": "msg_" + "a" * 40}
+    outbox.insert("alert_deliveries", [list(attempt.values())], column_names=list(attempt))
+    why = ("--note", "a calmer pair than was thought at first", "--by", "mona")
+    assert run("rules", "set", "liquidity_drop", "drop_share", "0.8", "--scope", "binance:BTCUSDT", *why).exit_code == 0
+
+    listed = run("alerts", "list").stdout
+    assert listed.splitlines()[0].split() == ["alert", "severity", "age", "what", "state"]
+    assert {"22222222", "critical", "withdrawal_velocity", "user:1234567@binance:BTCUSDT"} <= set(listed.split())
+    assert "mona has it" in listed
+    shown = run("alerts", "show", "22222222").stdout
+    assert "failed 404 no such channel" in shown
+    assert "msg_aaaaaaaa" in shown
+    for arguments in (
+        ("alerts", "list"),
+        ("alerts", "list", "--all"),
+        ("alerts", "show", "22222222"),
+        ("alerts", "silence", "--list"),
+        ("alerts", "stats"),
+        ("rules", "list"),
+        ("rules", "list", "liquidity_drop"),
+        ("rules", "list", "--owners"),
+        ("rules", "history"),
+    ):
+        out = run(*arguments).stdout
+        assert out.splitlines()
+        assert [line for line in out.splitlines() if len(line) > 80 or "…" in line] == []
+    history = run("rules", "history", "liquidity_drop").stdout
+    assert "for binance:BTCUSDT" in history
+    assert "drop_share = 0.8" in history
+
+
 def test_stats_count_alerts_outcomes_and_latency(run: Run, outbox: Client) -> None:
     now = round(time.time() * 1000)
     raise_alerts(outbox, [{"alert_id": f"a{n}", "raised_time": now / 1000 - 10} for n in range(4)])
@@ -265,3 +306,4 @@ def test_test_says_when_no_feeder_answers(run: Run) -> None:
     result = run("alerts", "test", "hook", "--timeout", "0.5")
     assert result.exit_code == 1
     assert "does a feeder run" in result.stderr
+    assert run("alerts", "list").stdout == "nothing fires\n"  # a test that nobody answered does not fire for ever
