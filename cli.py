@@ -556,7 +556,8 @@ def backtest(
     block: Annotated[
         str | None,
         typer.Option(
-            help="Event time fed to the rule at once. [default: 1h; 5m where it reads what is usual just now]"
+            help="Event time fed to the rule at once."
+            " [default: 1h; where it reads what is usual just now, a hundredth of --since, 10s to 5m]"
         ),
     ] = None,
     warmup: Annotated[str, typer.Option(help="History before the window, for baselines.")] = "1h",

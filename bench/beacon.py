@@ -26,7 +26,8 @@ import httpx
 import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.beacon_processes import broker, free_port, gateway, wait_for
+from tests.beacon_processes import broker, gateway, wait_for
+from tests.ports import free_port
 
 
 async def bare_app(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -3,8 +3,8 @@
 The slice of the node's data that the rule is made from is copied into an in-process chDB with the same schema, and fed
 to the rule block by block, in event time, through the same views as on the node; `now()` is the end of the block. The
 node is only read. Rules judge every second of a block by itself, so a block may be an hour long: a day takes seconds.
-Where a rule compares with a dictionary that moves with the stream (what is usual for an account), a block is five
-minutes, and the dictionary is read anew before each.
+Where a rule compares with a dictionary that moves with the stream (what is usual for an account), a block is a
+hundredth of the window, and the dictionary is read anew before each: the node reads it every five to ten seconds.
 
 A rule that signals bad seconds says nothing of alerts: its signals then go through the node's own lifecycle views (what
 turns `alert_signals` into `alerts`, and what ends them), situation by situation.
@@ -32,8 +32,10 @@ from chctl.node_state import live_objects, opened
 from chctl.settings import Settings
 from chctl.views import read_view
 
-#: Event time fed to a rule at once; the second where it compares with a dictionary that moves with the stream.
-BLOCK, MOVING_BLOCK = timedelta(hours=1), timedelta(minutes=5)
+#: Event time fed to a rule at once.
+BLOCK = timedelta(hours=1)
+#: The least and the most of it where the rule compares with a dictionary that moves with the stream.
+MOVING_BLOCK = timedelta(seconds=10), timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def backtest(
         try:
             engine = Engine(scratch, node, database, live, find_path(live, view.definition), view.definition)
             engine.build(begin - warmup, end)
-            block = block or (MOVING_BLOCK if engine.moving else BLOCK)
+            block = block or (moving_block(since) if engine.moving else BLOCK)
             engine.set_parameters(parameters, block)
             engine.feed(begin - warmup, begin, warmup + block)
             engine.attach_rule()
@@ -111,6 +113,12 @@ def backtest(
             scratch.close()
         fired = _alerts(node, database, engine.rules, begin, end)
     return Backtest(rule, begin, end, fired, edited, engine.rows, time.monotonic() - started, parameters)
+
+
+def moving_block(window: timedelta) -> timedelta:
+    """The block for a rule that compares with what is usual just now: about a hundred of them in a window."""
+    least, most = MOVING_BLOCK
+    return min(max(window / 100, least), most)
 
 
 def _alerts(client: Client, database: str, rules: Collection[str], begin: datetime, end: datetime) -> list[Alert]:

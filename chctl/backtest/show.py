@@ -78,6 +78,7 @@ def plot(result: Backtest, path: Path) -> None:
             bars = [(number(a), max(number(b) - number(a), 1e-5)) for a, b in spans(result, alerts, name)]
             axes.broken_barh(bars, (row + offset - 0.18, 0.36), facecolors=colour, edgecolor=colour)
     axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlim(number(result.since), number(result.until))
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
     changed = ", ".join(f"{k}={v:g}" for k, v in result.parameters.items())

@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from chctl.node import broker
 from chctl.settings import PROJECT_DIR, Settings
 from feeders.runtime import Publisher, PublishError, Reader
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")
@@ -172,12 +173,6 @@ def test_what_was_read_and_not_committed_is_read_again(kafka, topic):
         assert reader.read() == []
     assert [m.value() for m in reader.read(timeout=1.0)] == []
     reader.close()
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def test_sigterm_flushes_the_open_window_and_says_so(kafka, captures, tmp_path: Path):

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from chctl.backtest import Alert, Backtest, duration
+from chctl.backtest import Alert, Backtest, duration, moving_block
 from chctl.backtest.engine import clocked
 from chctl.backtest.show import names, show
 from chctl.migrate import MigrateError, migrate
@@ -164,6 +164,11 @@ def test_the_wall_clock_becomes_the_clock_of_the_block() -> None:
     text = clocked("SELECT now() - 1, now64(3), 'now()', nowhere FROM t")
     assert text.count("backtest_clock") == 2
     assert "'now()', nowhere" in text
+
+
+def test_a_block_is_a_hundredth_of_the_window_where_what_is_usual_moves() -> None:
+    given = [timedelta(minutes=5), timedelta(hours=1), timedelta(days=1)]
+    assert [moving_block(window).total_seconds() for window in given] == [10, 36, 300]
 
 
 def test_a_duration_that_is_none_says_how_to_write_one() -> None:
