@@ -16,6 +16,7 @@ import typer
 app = typer.Typer(
     help="Watch a crypto venue from one ClickHouse node: Kafka in, versioned SQL, metrics and alerts out.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,  # locals may hold secrets
 )
 feed = typer.Typer(help="Run a feeder: what SQL cannot do, as a small process.", no_args_is_help=True)
@@ -48,8 +49,10 @@ def node(
     The node opens ClickHouse (chDB) on the data folder, starts a broker beside it and serves ClickHouse's HTTP
     interface; stop it with Ctrl-C or SIGTERM. It prints one line when it is ready:
 
-        chctl node &
-        curl 'http://127.0.0.1:8123/?query=SELECT+version()'
+    ```
+    chctl node &
+    curl 'http://127.0.0.1:8123/?query=SELECT+version()'
+    ```
 
     The broker keeps messages in memory: it outlives a crash of the node, and a stop of the node while messages are
     unread; the next start on the same folder goes on with it.
@@ -91,7 +94,9 @@ def demo(
     Starts a node and a broker of its own in a temporary folder, streams a market through them, and ends with a ledger.
     Exit code 0 only if the ledger balances. With a recording:
 
-        chctl demo --capture capture.jsonl.gz --speed max --for 0 --incident-at 120
+    ```
+    chctl demo --capture capture.jsonl.gz --speed max --for 0 --incident-at 120
+    ```
     """
     import json
 
@@ -491,7 +496,9 @@ def rebuild(
     first and then replaced one after the other, the oldest first: for moments a reader sees new days beside old ones,
     and never a day half done. Give one day at a time where that matters.
 
+    ```
     chctl rebuild liquidity_1s --from 2026-11-23T00:00:00 --to 2026-11-23T06:00:00 --check
+    ```
     """
     import json
     from dataclasses import asdict
@@ -522,7 +529,9 @@ def replay(
     What the node has already replaces itself; what it lacks is filled in. Rules ignore events older than their
     max_age_s, so old rows raise no alert.
 
-        chctl replay market_trades --from 2026-11-23T00:00:00 --to 2026-11-23T01:00:00
+    ```
+    chctl replay market_trades --from 2026-11-23T00:00:00 --to 2026-11-23T01:00:00
+    ```
     """
     import json
     from dataclasses import asdict
@@ -568,7 +577,9 @@ def backtest(
 
     Copies a slice of the node's rows into an in-process engine; nothing on the node changes.
 
-        chctl backtest views/alerts/alert_liquidity_drop_mv.sql --since 24h --set drop_share=0.7 --png drop.png
+    ```
+    chctl backtest views/alerts/alert_liquidity_drop_mv.sql --since 24h --set drop_share=0.7 --png drop.png
+    ```
     """
     from chctl import backtest as b
     from chctl import migrate as m
@@ -774,7 +785,9 @@ def feed_market(
     update: a `gap` row says so, and a `snapshot` row follows. SIGTERM publishes the open window and waits for the
     broker; exit code 1 means that rows were not delivered.
 
-        chctl feed market --venue kraken --symbols XBT/USD,ETH/USD
+    ```
+    chctl feed market --venue kraken --symbols XBT/USD,ETH/USD
+    ```
     """
     from chctl import logs
     from chctl.settings import settings
@@ -1156,7 +1169,9 @@ def doctor(
     Exit code 0: all well, 2: something should be looked at, 1: something fails. The node's own share of it is the view
     dash_health. With --every it stays, logs what changes, and serves metrics on CHCTL_METRICS_PORT (and by OTLP):
 
-        CHCTL_METRICS_PORT=9464 chctl doctor --every 30
+    ```
+    CHCTL_METRICS_PORT=9464 chctl doctor --every 30
+    ```
     """
     from chctl import answers, logs
     from chctl import doctor as d
@@ -1220,8 +1235,10 @@ def cluster(
 
     The SQL is the same; every command works from the copy, so look at it before anything runs:
 
-        chctl cluster --name prod --out /opt/chctl/prod
-        CHCTL_PROJECT_DIR=/opt/chctl/prod chctl plan
+    ```
+    chctl cluster --name prod --out /opt/chctl/prod
+    CHCTL_PROJECT_DIR=/opt/chctl/prod chctl plan
+    ```
     """
     from chctl import cluster as c
     from chctl import migrate as m
@@ -1246,7 +1263,9 @@ def load(
     Not on a node that people rely on: the rows go into its tables (venues load...) and may raise alerts. Exit code 1
     where something produced is not stored two minutes after the end.
 
-        chctl load --profile crash --for 10m
+    ```
+    chctl load --profile crash --for 10m
+    ```
     """
     from chctl import answers
     from chctl import load as b
@@ -1325,11 +1344,13 @@ def units(
 ) -> None:
     """Write the systemd units: the node, and one a feeder; chctl-market@kraken.service feeds one venue.
 
-        chctl units --out /etc/systemd/system && systemctl daemon-reload
-        systemctl enable --now chctl-market@kraken
+    ```
+    chctl units --out /etc/systemd/system && systemctl daemon-reload
+    systemctl enable --now chctl-market@kraken
+    ```
 
     Settings stand in /etc/chctl/chctl.env and /etc/chctl/market-kraken.env, secrets in files of
-    /etc/chctl/secrets/<kind>, named as the setting without CHCTL_ and in lower case: kafka_sasl_password.
+    `/etc/chctl/secrets/<kind>`, named as the setting without CHCTL_ and in lower case: kafka_sasl_password.
     """
     from chctl import tune as t
     from chctl import units as u
@@ -1355,7 +1376,9 @@ def tune(
 
     Every line says why it stands there. The Kafka consumers are counted from contracts/.
 
-        chctl tune --cores 8 --ram 32 --disk 1000 --out /etc/clickhouse-server
+    ```
+    chctl tune --cores 8 --ram 32 --disk 1000 --out /etc/clickhouse-server
+    ```
     """
     from chctl import tune as t
     from chctl.contracts import ContractError, load_all

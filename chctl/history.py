@@ -41,7 +41,7 @@ def show(rows: list[HistoryRow]) -> str:
     """History in words, one line a statement."""
     lines = [
         f"{row.started_at} {row.who:<20} {row.state:<8}{row.duration_ms:>8.0f} ms  {row.path}  "
-        f"{headline(row.statement)}{'  ' + row.error if row.error else ''}"
+        f"{headline(row.statement) or row.statement.lstrip('- ')}{'  ' + row.error if row.error else ''}"
         for row in rows
     ]
     return "\n".join(lines) or "nothing has been run yet"
