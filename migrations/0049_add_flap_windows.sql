@@ -1,5 +1,5 @@
--- flap_s of every rule: an alert that comes back within so many seconds of its entity's last end is told only when it
--- lasts as long; see alerts_held. 0: told at once.
+-- flap_s of every rule: what comes back within so many seconds of its end has not ended (alerts_fired_mv); of a rule that
+-- ends its alerts itself it is another alert, told only when it lasts as long (alerts_held). 0: ends and is told at once.
 -- not idempotent: the same keys with the same updated_time replace themselves
 INSERT INTO alert_rules (rule, scope, parameter, value, updated_time, updated_by, note)
 SELECT DISTINCT
@@ -9,6 +9,6 @@ SELECT DISTINCT
     60 AS value,
     toDateTime64('2026-01-01 00:00:00', 3, 'UTC') AS updated_time,
     'chctl' AS updated_by,
-    'seconds: back so soon, told only if it lasts as long' AS note
+    'seconds after its end: back so soon, it never ended' AS note
 FROM alert_rules
 WHERE scope = '*';

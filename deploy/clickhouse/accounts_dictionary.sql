@@ -1,8 +1,8 @@
 -- The accounts of MongoDB inside a ClickHouse server, for rules and dashboards that group by tier or country:
 -- dictGet('accounts', 'tier', user_id). The same collection that the alert feeder reads (CHCTL_MONGO_URI).
--- Not a migration: the embedded node has no MongoDB driver, so no test here loads it: try it on your server first.
--- The named collection `chctl_mongo` (host, port, user, password, db) stands in the server's config, so that no secret
--- is in DDL.
+-- Grain: one account. Read by nobody yet.
+-- Not a migration: the embedded node is built without MongoDB. It takes the definition, which the tests try, and refuses to
+-- read by it. On a server: optional/mongo.xml into config.d, then this, as administrator.
 CREATE DICTIONARY IF NOT EXISTS accounts
 (
     `user_id` UInt64,

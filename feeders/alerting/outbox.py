@@ -126,13 +126,13 @@ FROM
         'market_l2',
         partition,
         offset,
-        toUnixTimestamp64Milli(book_topn.event_time),
-        toInt64(0),
-        toUnixTimestamp64Milli(book_topn.ingest_time)
-    FROM book_topn
+        toUnixTimestamp64Milli(book_deltas.event_time),
+        toUnixTimestamp64Milli(toDateTime64(receive_time, 3, 'UTC')),
+        toUnixTimestamp64Milli(book_deltas.ingest_time)
+    FROM book_deltas
     WHERE ({user_id:UInt64} = 0) AND (venue = {venue:String}) AND (symbol = {symbol:String})
         AND (window_start > fromUnixTimestamp64Milli({since:Int64}))
-        AND (book_topn.event_time < fromUnixTimestamp64Milli({until:Int64}))
+        AND (book_deltas.event_time < fromUnixTimestamp64Milli({until:Int64}))
 )
 ORDER BY event_time DESC, ingest_time DESC
 LIMIT 1
@@ -164,10 +164,7 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Source(msgspec.Struct, frozen=True, array_like=True):
-    """A message of a topic and the times of its row (milliseconds UTC): at the venue, at the producer, in the node.
-
-    Of books the producer's time is not stored: 0.
-    """
+    """A message of a topic and the times of its row (milliseconds UTC): at the venue, at the producer, in the node."""
 
     topic: str
     partition: int

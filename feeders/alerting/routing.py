@@ -78,10 +78,13 @@ class ChannelSpec(_Strict):
 
 
 class Group(_Strict):
-    """Of the alerts that agree in `by`, `limit` a window go out alone; the rest of it is one page with a count."""
+    """Of the alerts that agree in `by`, `limit` a window go out alone; the rest of it is one page with a count.
+
+    With `limit: 0` each alert waits for the end of its window: one page a group, however many they are.
+    """
 
     by: tuple[Literal["rule", "severity", "entity", "venue", "symbol", "user_id"], ...] = ("rule", "symbol")
-    limit: int = Field(default=5, ge=1)
+    limit: int = Field(default=5, ge=0)
     window: Duration = 30.0
 
 

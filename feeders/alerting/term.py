@@ -454,10 +454,7 @@ def _trace(alert: Alert, taken: int, source: Source | None) -> None:
         happened, received, stored = (
             t * 1_000_000 for t in (source.event_time, source.receive_time, source.ingest_time)
         )
-        ways = [("venue to producer", happened, received), ("ingest", received, stored)]
-        if not received:
-            ways = [("venue to node", happened, stored)]
-        ways.append(("raise", stored, raised))
+        ways = [("venue to producer", happened, received), ("ingest", received, stored), ("raise", stored, raised)]
     else:
         ways = [("source to outbox", alert.event_time * 1_000_000, raised)]
     for name, start, end in [*ways, ("outbox to feeder", raised, taken)]:

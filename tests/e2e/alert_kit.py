@@ -24,7 +24,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 #: The tables of the outbox and of the events behind alerts, without the Kafka table behind the outbox: a test that
 #: wants the topic writes to it.
 MIGRATIONS = (
-    "create_book_topn",
+    "create_book_deltas",
     "create_alert_rules",
     "create_alerts",
     "create_alert_deliveries",

@@ -17,11 +17,13 @@ import pytest
 import yaml
 from aiosmtpd.controller import Controller
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 from pymongo import MongoClient
 from starlette.responses import Response
 
 from chctl import alerts as operations
-from chctl.settings import Settings
+from chctl.settings import PROJECT_DIR, Settings
+from chctl.sqltext import statements
 from tests.e2e import mongo
 from tests.e2e.alert_kit import Feeder, create_tables, deliveries, raise_alerts, start_feeder
 from tests.receiver import Got, Receiver
@@ -125,6 +127,41 @@ def test_a_storm_is_a_few_messages_and_one_with_the_count(
         block["text"]["text"] for message in messages for block in message["blocks"] if block["type"] == "header"
     ]
     assert headers[3].endswith("test_rule firing \u00d7 497")
+
+
+def test_5000_alerts_in_a_minute_are_a_page_a_rule_and_symbol_and_each_history_names_its_page(
+    outbox: Client, receiver: Receiver, feed: Callable[..., Feeder]
+) -> None:
+    feed({"channels": ["ops"], "group": {"limit": 0, "window": "5s"}}, fallback="")
+    now = time.time()
+    raise_alerts(
+        outbox,
+        [
+            {
+                "alert_id": f"a{n:04}",
+                "rule": ("spread_blowout", "liquidity_drop")[n % 2],
+                "symbol": ("BTCUSDT", "ETHUSDT")[n // 2 % 2],
+                "entity": f"user:{n}",
+                "raised_time": now - 60 + n * 60 / 5000,
+            }
+            for n in range(5000)
+        ],
+    )
+    wait_for(lambda: len(deliveries(outbox, "delivered")) >= 5000, 60)
+    groups = "SELECT rule, symbol FROM alerts WHERE alert_id IN (SELECT alert_id FROM alert_deliveries WHERE"
+    pages = {}
+    for got in at(receiver, "/ops"):
+        key = got.headers["webhook-id"]
+        pages[key] = len(got.json["data"]["alerts"])
+        of = outbox.query(f"{groups} idempotency_key = {{key:String}}) GROUP BY rule, symbol", parameters={"key": key})
+        assert len(of.result_rows) == 1
+    assert sorted(pages.values()) == [1250] * 4
+    # Of each alert on its own: told once, in the page that went out.
+    each = outbox.query(
+        "SELECT delivered, arrayFilter(attempt -> attempt.6 = 'delivered', attempts)[1].10 AS page, count() AS alerts"
+        " FROM alerts_history GROUP BY delivered, page"
+    ).result_rows
+    assert sorted(each) == sorted((1, key, 1250) for key in pages)
 
 
 def test_a_silence_holds_pages_back_and_what_still_fires_is_told_when_it_ends(
@@ -352,3 +389,15 @@ def test_a_page_carries_the_account_and_waits_for_no_database(
         ).result_rows
     )
     assert times["a3"] < 5000
+
+
+def test_the_node_takes_the_dictionary_of_accounts_and_says_why_it_cannot_read_it(client: Client) -> None:
+    """A server reads MongoDB by it (deploy/clickhouse/optional/mongo.xml); the embedded engine has no driver."""
+    (statement,) = statements((PROJECT_DIR / "deploy" / "clickhouse" / "accounts_dictionary.sql").read_text())
+    client.command(statement.sql)
+    columns = client.query(
+        "SELECT attribute.names FROM system.dictionaries WHERE (name = 'accounts') AND (database = currentDatabase())"
+    )
+    assert columns.result_rows == [(["tier", "country", "risk_policy"],)]
+    with pytest.raises(DatabaseError, match="built without mongodb support"):
+        client.query("SELECT dictGet('accounts', 'tier', toUInt64(42))")

@@ -316,7 +316,7 @@ def test_what_the_node_calls_a_failure_becomes_an_alert_and_ends(system: Setting
         _refresh(client, "alert_health_mv")
         opened = "SELECT entity, severity FROM alerts_open WHERE rule = 'health' AND entity = 'disk_free:default'"
         wait_for(lambda: select(client, opened) == [{"entity": "disk_free:default", "severity": "critical"}])
-        _set(client, disk_free_share=0.0001, resolve_s=1)
+        _set(client, disk_free_share=0.0001, resolve_s=1, flap_s=0)
         wait_for(lambda: the(system, "disk_free", "default").status == "ok")
 
         def ended() -> bool:

@@ -15,6 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.responses import Response
 
+from chctl.node import broker
 from chctl.node.run import NodeProcess
 from chctl.settings import Settings
 from chctl.telemetry import otlp_metrics
@@ -50,6 +51,16 @@ def spans(receiver: Receiver) -> list[Span]:
     ]
 
 
+def logged(receiver: Receiver) -> set[str]:
+    return {
+        record.body.string_value
+        for body in bodies(receiver, "/v1/logs")
+        for resource in ExportLogsServiceRequest.FromString(body).resource_logs
+        for scope in resource.scope_logs
+        for record in scope.log_records
+    }
+
+
 def test_an_alert_is_one_trace_from_its_source_to_its_channel(
     client: Client, settings: Settings, receiver: Receiver
 ) -> None:
@@ -80,19 +91,23 @@ def test_an_alert_is_one_trace_from_its_source_to_its_channel(
             [[*map(utc, (when, when + late, when + late + 0.5)), 42, 3, offset] for when, late, offset in happened],
             column_names=["event_time", "receive_time", "ingest_time", "user_id", "partition", "offset"],
         )
-        raise_alerts(client, [{"alert_id": "a1", "user_id": 42, "raised_time": float(now)}, {"alert_id": "a2"}])
-        wait_for(lambda: len(deliveries(client, "delivered")) == 2)
+        client.insert(
+            "book_deltas",
+            [[*map(utc, (now, now, now + 0.25, now + 0.5)), "kraken", "XBT", 1, 5]],
+            column_names=[
+                *("window_start", "event_time", "receive_time", "ingest_time"),
+                *("venue", "symbol", "partition", "offset"),
+            ],
+        )
+        book = {"alert_id": "a3", "venue": "kraken", "symbol": "XBT", "entity": "kraken:XBT", "raised_time": now + 0.75}
+        raise_alerts(client, [{"alert_id": "a1", "user_id": 42, "raised_time": float(now)}, {"alert_id": "a2"}, book])
+        wait_for(lambda: len(deliveries(client, "delivered")) == 3)
     finally:
         assert feeder.stop() == 0
 
     mine = [span for span in spans(receiver) if span.trace_id.hex() == trace_id("a1")]
-    assert {span.name for span in mine} == {
-        "venue to producer firing",
-        "ingest firing",
-        "raise firing",
-        "outbox to feeder firing",
-        "deliver webhook",
-    }
+    hops = {"venue to producer firing", "ingest firing", "raise firing", "outbox to feeder firing", "deliver webhook"}
+    assert {span.name for span in mine} == hops
     (ingest,) = [span for span in mine if span.name == "ingest firing"]
     said = {a.key: a.value.string_value or a.value.int_value for a in ingest.attributes}
     assert said["messaging.destination.name"] == "user_actions"
@@ -102,12 +117,18 @@ def test_an_alert_is_one_trace_from_its_source_to_its_channel(
         1.25 * second,
         1.75 * second,
     )
+    # a3 is about a book: its way begins at the venue's message, too
+    of_book = {span.name: span for span in spans(receiver) if span.trace_id.hex() == trace_id("a3")}
+    assert of_book.keys() == hops
+    lasted = {name: span.end_time_unix_nano - span.start_time_unix_nano for name, span in of_book.items()}
+    ways = ("venue to producer firing", "ingest firing", "raise firing")
+    assert [lasted[name] for name in ways] == [0.25 * second] * 3
     # a2 is about a book of which no row is stored: its trace begins at the evidence
     other = {span.name for span in spans(receiver) if span.trace_id.hex() == trace_id("a2")}
     assert other == {"source to outbox firing", "outbox to feeder firing", "deliver webhook"}
     for table in ("alert_deliveries", "alerts_history"):
         named = client.query(f"SELECT DISTINCT alert_id, trace_id FROM {table} ORDER BY alert_id").result_rows
-        assert named == [("a1", trace_id("a1")), ("a2", trace_id("a2"))]
+        assert named == [(alert, trace_id(alert)) for alert in ("a1", "a2", "a3")]
     statuses = {
         attribute.value.int_value
         for span in spans(receiver)
@@ -116,18 +137,11 @@ def test_an_alert_is_one_trace_from_its_source_to_its_channel(
     }
     assert statuses == {503, 204}
 
-    logs = [
-        record.body.string_value
-        for body in bodies(receiver, "/v1/logs")
-        for resource in ExportLogsServiceRequest.FromString(body).resource_logs
-        for scope in resource.scope_logs
-        for record in scope.log_records
-    ]
-    assert "this feeder delivers" in logs
+    assert "this feeder delivers" in logged(receiver)
     last = ExportMetricsServiceRequest.FromString(bodies(receiver, "/v1/metrics")[-1]).resource_metrics[0]
     assert {a.key: a.value.string_value for a in last.resource.attributes}["service.name"] == "chctl-feed-alerts"
     attempts = [m for m in last.scope_metrics[0].metrics if m.name == "chctl_alert_attempts"]
-    assert sorted(point.as_double for point in attempts[0].sum.data_points) == [1.0, 2.0]
+    assert sorted(point.as_double for point in attempts[0].sum.data_points) == [1.0, 3.0]
     keys = {got.headers.get("authorization") for got in receiver.got if got.path.startswith("/v1/")}
     assert keys == {"s3cret"}
     assert not feeder.said("s3cret")
@@ -142,6 +156,8 @@ def test_the_node_exports_too_and_a_collector_that_is_away_does_not_hold_it_up(
     sent = ExportMetricsServiceRequest.FromString(bodies(receiver, "/v1/metrics")[-1]).resource_metrics[0]
     assert {a.key: a.value.string_value for a in sent.resource.attributes}["service.name"] == "chctl-node"
     assert "process_resident_memory_bytes" in {metric.name for metric in sent.scope_metrics[0].metrics}
+    broker.stop(node.data_dir)  # that is what the node has to say
+    wait_for(lambda: any(text.startswith("the broker has ended") for text in logged(receiver)))
     receiver.stop()
     started = time.monotonic()
     assert node.stop(timeout=15) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from chctl.contracts import load_all
 from chctl.node.config import LOW_LATENCY
 from chctl.scratch import Scratch
 from chctl.settings import PROJECT_DIR
+from chctl.sqltext import statements
 from cli import app
 
 DEPLOYED = PROJECT_DIR / "deploy" / "clickhouse"
@@ -94,9 +96,20 @@ def test_the_collection_has_the_options_of_the_embedded_node_and_no_secret() -> 
         for element in ElementTree.fromstring(text).iter():
             if element.tag == "no_password":  # the server's own user, from this machine only
                 continue
-            if any(word in element.tag for word in ("password", "secret", "access_key")):
+            if element.tag == "uri" or any(word in element.tag for word in ("password", "secret", "access_key")):
                 assert element.get("from_env", "").startswith("CHCTL_"), f"{name}: {element.tag}"
                 assert not element.text, f"{name}: {element.tag}"
+
+
+def test_the_dictionary_of_accounts_names_its_collection_alone() -> None:
+    """What a server logs in with stands in the collection, which only the server's environment fills."""
+    files = tune.render(DEFAULT, PROJECT_DIR)
+    uri = ElementTree.fromstring(files["optional/mongo.xml"]).find("named_collections/chctl_mongo/uri")
+    assert uri is not None
+    assert uri.attrib == {"overridable": "false", "from_env": "CHCTL_MONGO_URI"}
+    (statement,) = statements((DEPLOYED / "accounts_dictionary.sql").read_text())
+    assert re.findall(r"SOURCE\((.*)\)\n", statement.sql) == ["MONGODB(NAME chctl_mongo COLLECTION 'accounts')"]
+    assert "mongodb://" not in statement.sql
 
 
 _LOAD = """

@@ -1,8 +1,10 @@
 -- Turns bad seconds into alerts: fires where an entity that has no open alert of the rule has been bad in at least
 -- persist_signals seconds of the last persist_s, and not yet before.
--- An alert that has been quiet for resolve_s is over, also before its end has been written.
+-- Hysteresis: an alert ends when it was quiet for resolve_s and does not come back within flap_s after that. Until then
+-- bad seconds are its own, so what flaps keeps one alert_id and is told once. After that it is over, also before its end
+-- has been written.
 -- Grain: one row when a situation begins, per (rule, entity). Parameters of each rule that signals: persist_signals,
--- persist_s, resolve_s, max_age_s, per 'venue:symbol' or '*'. Cost: the rows of alert_situations.
+-- persist_s, max_age_s, per 'venue:symbol' or '*'; resolve_s, flap_s, for all. Cost: the rows of alert_situations.
 -- Every step is a level of its own: ClickHouse copies an alias into each place that uses it, and analyses all copies for
 -- every insert.
 CREATE MATERIALIZED VIEW IF NOT EXISTS alerts_fired_mv TO alerts AS
@@ -49,7 +51,7 @@ FROM
                 bad_seconds,
                 limits,
                 is_open,
-                if(is_open, arrayLast(x -> (x < (fresh_seconds[1])), bad_seconds) + toUInt32(limits[3]), toDateTime(known.2, 'UTC')) AS over_since
+                if(is_open, arrayLast(x -> (x < (fresh_seconds[1])), bad_seconds) + toUInt32((limits[3]) + (limits[5])), toDateTime(known.2, 'UTC') + toUInt32(if(toUnixTimestamp(known.2) > 0, limits[5], 0))) AS over_since
             FROM
             (
                 SELECT
@@ -60,7 +62,7 @@ FROM
                     bad_seconds,
                     known,
                     (toUnixTimestamp(known.1) > 0) AND (toUnixTimestamp(known.2) = 0) AS is_open,
-                    arrayMap(p -> dictGetOrDefault('alert_thresholds', 'value', (rule, p.1, p.2), dictGetOrDefault('alert_thresholds', 'value', (rule, '*', p.2), p.3)), [(pair, 'persist_signals', 1.), (pair, 'persist_s', 1.), ('*', 'resolve_s', 60.), ('*', 'max_age_s', 900.)]) AS limits
+                    arrayMap(p -> dictGetOrDefault('alert_thresholds', 'value', (rule, p.1, p.2), dictGetOrDefault('alert_thresholds', 'value', (rule, '*', p.2), p.3)), [(pair, 'persist_signals', 1.), (pair, 'persist_s', 1.), ('*', 'resolve_s', 60.), ('*', 'max_age_s', 900.), ('*', 'flap_s', 60.)]) AS limits
                 FROM alert_situations
             )
             WHERE (fresh_seconds[-1]) > (now() - (limits[4]))

@@ -1,7 +1,7 @@
 -- Whether nobody is to be told of an alert just now, and why: a silence or a maintenance window fits it, or it flaps.
 -- An alert flaps when it came back within flap_s (alert_rules, per rule; 60 s where a rule has no row) of the last end of
--- the same rule and entity: it is told only if it lasts flap_s itself. What is quiet for less than the rule's resolve_s has
--- not ended: that is the same alert still (alerts_fired_mv). The alert about a failed channel is never held.
+-- the same rule and entity, both in event time: it is told only if it lasts flap_s itself. Of a rule that signals, what
+-- comes back so soon is the same alert still (alerts_fired_mv). The alert about a failed channel is never held.
 -- Grain: one row an alert of the last day that was raised as firing; `reason` is empty where it may be told. An alert
 -- that is still open when its reason goes is told then. Read by: feeders/alerts.py, chctl alerts list.
 CREATE VIEW IF NOT EXISTS alerts_held AS
@@ -9,13 +9,14 @@ SELECT
     alert_id,
     raised AS raised_time,
     flaps,
-    multiIf(rule IN ('delivery_failed', 'channel_test'), '', silence != '', silence, flaps AND (now64(3, 'UTC') < (raised + toIntervalMillisecond(toUInt64(1000 * flap_s)))), concat('flaps: back ', toString(dateDiff('second', last_end, raised)), ' s after its end, told if it lasts ', toString(flap_s), ' s'), '') AS reason
+    multiIf(rule IN ('delivery_failed', 'channel_test'), '', silence != '', silence, flaps AND (now64(3, 'UTC') < (raised + toIntervalMillisecond(toUInt64(1000 * flap_s)))), concat('flaps: back ', toString(dateDiff('second', last_end, begun)), ' s after its end, told if it lasts ', toString(flap_s), ' s'), '') AS reason
 FROM
 (
     SELECT
         fired.alert_id AS alert_id,
         any(fired.rule) AS rule,
         any(fired.raised) AS raised,
+        any(fired.begun) AS begun,
         any(fired.last_end) AS last_end,
         any(fired.flap_s) AS flap_s,
         any(fired.flaps) AS flaps,
@@ -26,9 +27,10 @@ FROM
             alert_id,
             rule,
             raised,
+            begun,
             last_end,
             flap_s,
-            (last_end > toDateTime64(0, 3, 'UTC')) AND (raised < (last_end + toIntervalMillisecond(toUInt64(1000 * flap_s)))) AS flaps,
+            (last_end > toDateTime64(0, 3, 'UTC')) AND (begun < (last_end + toIntervalMillisecond(toUInt64(1000 * flap_s)))) AS flaps,
             map('rule', toString(rule), 'severity', if(owned_severity IN ('info', 'warning', 'critical'), toString(owned_severity), toString(severity)), 'status', 'firing', 'entity', entity, 'venue', toString(venue), 'symbol', toString(symbol), 'user_id', toString(user_id)) AS fields
         FROM
         (
@@ -48,7 +50,7 @@ FROM
                     any(user_id) AS user_id,
                     any(started_time) AS begun,
                     minIf(raised_time, status = 'firing') AS raised,
-                    maxIf(raised_time, status = 'resolved') AS ended
+                    maxIf(event_time, status = 'resolved') AS ended
                 FROM alerts
                 WHERE raised_time > (now64(3, 'UTC') - toIntervalDay(1))
                 GROUP BY alert_id

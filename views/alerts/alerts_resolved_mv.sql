@@ -1,9 +1,9 @@
--- Ends alerts of rules that signal: no bad second for resolve_s of event time.
--- Grain: one row when a situation has ended, per alert_id. Parameter: resolve_s, per rule.
+-- Ends alerts of rules that signal: no bad second for resolve_s of event time, nor within flap_s after that (alerts_fired_mv).
+-- Grain: one row when a situation has ended, per alert_id. Parameters: resolve_s and flap_s, per rule.
 -- Event time is what the stream of the rule has come to (event_clock): of its book for a rule about a book, of any
 -- account for rules about accounts, of any post for rules about posts. The median of a stream's last three blocks, never
 -- ahead of the node's clock: one event with a wrong time ends nothing, and a stream that stands still ends nothing.
--- An end lies at the last bad second and resolve_s, whenever it is found; bad seconds from the next alert of the same
+-- An end lies at the last bad second and resolve_s, found flap_s later or whenever it is; bad seconds from the next alert of the same
 -- rule and entity on are that one's.
 -- Refreshed rather than triggered: an end may wait a second, the insert that triggers a view waits for it to be planned.
 -- Cost: once a second, one day of alerts, and the signals of those that are open.
@@ -40,7 +40,8 @@ WITH
     (
         SELECT
             *,
-            dictGetOrDefault('alert_thresholds', 'value', (rule, '*', 'resolve_s'), if(stream = 'social', 600, 60)) AS resolve_s
+            dictGetOrDefault('alert_thresholds', 'value', (rule, '*', 'resolve_s'), if(stream = 'social', 600, 60)) AS resolve_s,
+            dictGetOrDefault('alert_thresholds', 'value', (rule, '*', 'flap_s'), toFloat64(60)) AS flap_s
         FROM
         (
             SELECT
@@ -100,4 +101,4 @@ INNER JOIN
 ) AS signals ON (signals.rule = open.rule) AND (signals.entity = open.entity)
 WHERE signals.second < toDateTime(open.next_begun, 'UTC')
 GROUP BY alert_id
-HAVING event_time < any(stream_time);
+HAVING (event_time + toUInt32(any(flap_s))) < any(stream_time);
