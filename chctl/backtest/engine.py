@@ -177,7 +177,7 @@ class Engine:
 
         They raise one alert an entity and block, so a block here holds one situation of every entity: the first of
         each, then the second of each, and so on, each ended before the next. Situations of an entity are further apart
-        than the resolve_s of their rule.
+        than resolve_s and flap_s of their rule.
         """
         if not self.lifecycle.triggered:
             return
@@ -221,7 +221,7 @@ _PLAIN = (
 _NUMBER = f"""
 CREATE TABLE {_WAVES} ENGINE = Memory AS
 SELECT
-    * EXCEPT (before, resolve_s, begins),
+    * EXCEPT (before, resolve_s, flap_s, begins),
     sum(begins) OVER (PARTITION BY rule, entity ORDER BY second) AS wave
 FROM
 (
@@ -229,8 +229,9 @@ FROM
         *,
         lagInFrame(second) OVER (PARTITION BY rule, entity ORDER BY second
             ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS before,
-        dictGetOrDefault('alert_thresholds', 'value', (rule, '*', 'resolve_s'), 60) AS resolve_s,
-        second > before + toUInt32(resolve_s) AS begins
+        dictGetOrDefault('alert_thresholds', 'value', (rule, '*', 'resolve_s'), 60.) AS resolve_s,
+        dictGetOrDefault('alert_thresholds', 'value', (rule, '*', 'flap_s'), 60.) AS flap_s,
+        second > before + toUInt32(resolve_s + flap_s) AS begins
     FROM {_SIGNALS}
     WHERE (second >= {{}}) AND (second < {{}})
 )

@@ -107,7 +107,7 @@ def test_the_same_rule_finds_what_fired_live_and_what_was_too_old_to(
 
 
 def test_a_rule_that_signals_goes_through_the_lifecycle_of_the_node(node: Settings, client: Client) -> None:
-    fill(client, 2, wide=((2700, 12), (2670, 12), (300, 30)))  # the second of them 18 s after the first
+    fill(client, 2, wide=((2700, 12), (2615, 12), (300, 30)))  # the second of them 73 s after the first
 
     result = run(node, "--since", "1h", rule=SIGNALS)
     assert len(started(result["live"])) == 1  # older events raise nothing: max_age_s
