@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 from uuid import uuid4
 
 import structlog
@@ -42,9 +43,22 @@ class Replayed:
     partitions: int
     messages: int  # from the start offset to the end offset, over all partitions
     seconds: float
+    cut: list[int]  # partitions whose window begins at the oldest message that the broker still holds
 
     def __str__(self) -> str:
-        return f"{self.topic}: {self.messages} messages of {self.partitions} partitions in {self.seconds:.1f} s"
+        text = f"{self.topic}: {self.messages} messages of {self.partitions} partitions in {self.seconds:.1f} s"
+        if self.cut:
+            listed = ", ".join(map(str, self.cut))
+            text += f"\nwhat was older is gone from partition {listed} (retention): restore it from a backup"
+        return text
+
+
+class Window(NamedTuple):
+    """A stretch of one partition."""
+
+    first: int  # offset of its first message
+    stop: int  # offset after its last
+    cut: bool = False  # the broker has deleted messages before `first`, perhaps some of the stretch
 
 
 def replay(
@@ -64,7 +78,7 @@ def replay(
     opener = open_client or (lambda: connect(settings, database=""))
     group = f"chctl.replay.{topic}.{uuid4().hex[:8]}"
     window = offsets(settings, topic, group, start, end or datetime.now(UTC))
-    messages = sum(stop - first for first, stop in window.values())
+    messages = sum(part.stop - part.first for part in window.values())
     if not messages:
         raise MigrateError(f"{topic} holds no message between {start} and {end or 'now'}: see its retention")
     with opened(settings, opener) as client, Lock(opener, database).held(client, 60):
@@ -83,7 +97,8 @@ def replay(
         finally:
             _drop(client, copy, table)
     _forget(settings, group)
-    return Replayed(topic, len(window), messages, time.monotonic() - began)
+    cut = sorted(number for number, part in window.items() if part.cut)
+    return Replayed(topic, len(window), messages, time.monotonic() - began, cut)
 
 
 def _reader(client: Client, database: str, topic: str) -> tuple[ObjectDef, ObjectDef]:
@@ -104,8 +119,8 @@ def _drop(client: Client, view: str, table: str) -> None:
     client.command(f"DROP TABLE IF EXISTS {table}")
 
 
-def offsets(settings: Settings, topic: str, group: str, start: datetime, end: datetime) -> dict[int, tuple[int, int]]:
-    """Partition -> first offset and offset after the last of the window; empty partitions are left out."""
+def offsets(settings: Settings, topic: str, group: str, start: datetime, end: datetime) -> dict[int, Window]:
+    """The window of each partition; empty ones are left out."""
     consumer = Consumer(consumer_config(settings, group))
     try:
         metadata = consumer.list_topics(topic, timeout=10).topics[topic]
@@ -124,7 +139,7 @@ def offsets(settings: Settings, topic: str, group: str, start: datetime, end: da
             first = low if blind else high if firsts[number] < 0 else firsts[number]
             stop = high if blind or stops[number] < 0 else stops[number]
             if stop > first:
-                found[number] = (first, stop)
+                found[number] = Window(first, stop, cut=first == low > 0)
         return found
     except KafkaException as error:
         raise MigrateError(f"the broker does not answer: {error}") from error
@@ -163,17 +178,17 @@ def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
-def _start_at(settings: Settings, topic: str, group: str, window: dict[int, tuple[int, int]]) -> None:
+def _start_at(settings: Settings, topic: str, group: str, window: dict[int, Window]) -> None:
     """Commit the first offsets for the new group, before anything reads in it."""
     consumer = Consumer(consumer_config(settings, group))
     try:
-        commits = [TopicPartition(topic, number, first) for number, (first, _) in window.items()]
+        commits = [TopicPartition(topic, number, part.first) for number, part in window.items()]
         consumer.commit(offsets=commits, asynchronous=False)
     finally:
         consumer.close()
 
 
-def _wait(settings: Settings, topic: str, group: str, window: dict[int, tuple[int, int]]) -> None:
+def _wait(settings: Settings, topic: str, group: str, window: dict[int, Window]) -> None:
     """Wait until the group has passed the end of every partition. Raises MigrateError where nothing moves."""
     consumer = Consumer(consumer_config(settings, group))
     try:
@@ -181,7 +196,7 @@ def _wait(settings: Settings, topic: str, group: str, window: dict[int, tuple[in
         while True:
             asked = [TopicPartition(topic, number) for number in window]
             committed = {p.partition: max(p.offset, 0) for p in consumer.committed(asked, timeout=10)}
-            if all(committed[number] >= stop for number, (_, stop) in window.items()):
+            if all(committed[number] >= part.stop for number, part in window.items()):
                 return
             if sum(committed.values()) != last:
                 last, moved = sum(committed.values()), time.monotonic()

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from chctl.clickhouse import connect
 from chctl.migrate import MigrateError, migrate
 from chctl.rebuild import rebuild
-from chctl.replay import offsets, replay
+from chctl.replay import Replayed, offsets, replay
 from chctl.settings import Settings
 from tests.kafka.server import ApacheKafka
 from tests.waiting import wait_for
@@ -109,9 +109,22 @@ def test_a_stretch_is_found_by_message_time(apache_kafka: ApacheKafka) -> None:
     producer.flush(20)
     start = datetime.fromtimestamp((base + 20_000) / 1000, UTC)
     settings = Settings(kafka_brokers=apache_kafka.brokers)
-    assert offsets(settings, "stretch", "g", start, start + timedelta(seconds=30)) == {0: (20, 50)}
-    assert offsets(settings, "stretch", "g", start, start + timedelta(hours=1)) == {0: (20, 100)}
+    assert offsets(settings, "stretch", "g", start, start + timedelta(seconds=30)) == {0: (20, 50, False)}
+    assert offsets(settings, "stretch", "g", start, start + timedelta(hours=1)) == {0: (20, 100, False)}
     assert offsets(settings, "stretch", "g", start + timedelta(hours=1), start + timedelta(hours=2)) == {}
+    partition = TopicPartition("stretch", 0, 30)  # what retention does
+    admin.delete_records([partition])[partition].result(10)
+    assert offsets(settings, "stretch", "g", start, start + timedelta(seconds=30)) == {0: (30, 50, True)}
+    later = start + timedelta(seconds=15)
+    assert offsets(settings, "stretch", "g", later, start + timedelta(seconds=30)) == {0: (35, 50, False)}
+
+
+def test_a_replay_that_begins_at_the_oldest_message_says_what_is_gone() -> None:
+    result = Replayed("market_trades", 3, 1200, 0.5, [0, 2])
+    assert str(result).splitlines() == [
+        "market_trades: 1200 messages of 3 partitions in 0.5 s",
+        "what was older is gone from partition 0, 2 (retention): restore it from a backup",
+    ]
 
 
 @pytest.mark.timeout(300)  # the whole schema is applied first
