@@ -84,7 +84,7 @@ GRANT SELECT ON chctl.symbol_aliases TO chctl_role_feeder;
 GRANT SELECT, INSERT ON chctl.social_spend TO chctl_role_feeder;
 
 -- The message that an alert's trace begins with.
-GRANT SELECT(venue, symbol, window_start, partition, offset, event_time, ingest_time) ON chctl.book_topn TO chctl_role_feeder;
+GRANT SELECT(venue, symbol, window_start, partition, offset, event_time, receive_time, ingest_time) ON chctl.book_deltas TO chctl_role_feeder;
 
 GRANT SELECT(user_id, partition, offset, event_time, receive_time, ingest_time) ON chctl.user_orders TO chctl_role_feeder;
 

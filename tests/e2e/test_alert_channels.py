@@ -197,7 +197,8 @@ def test_what_a_silence_held_is_no_storm_of_pages_when_it_ends(
     wait_for(lambda: len(deliveries(outbox, "suppressed")) == 100)
     operations.lift(outbox, silence, "mona")
     wait_for(lambda: len(deliveries(outbox, "delivered")) >= 100)
-    assert [len(got.alerts) for got in receiver.got] == [1, 1, 1, 97]
+    # Sorted: pages of different entities go side by side, and arrive in no order.
+    assert sorted(len(got.alerts) for got in receiver.got) == [1, 1, 1, 97]
     wait_for(lambda: len(deliveries(outbox, "delivered")) >= 200)  # and what is said again is none either
     assert len(receiver.got) <= 16
     assert len({got.key for got in receiver.got}) == len(receiver.got)
