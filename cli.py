@@ -566,7 +566,7 @@ def backtest(
         str | None,
         typer.Option(
             help="Event time fed to the rule at once."
-            " [default: 1h; where it reads what is usual just now, a hundredth of --since, 10s to 5m]"
+            " [default: 1h; where it reads what is usual just now, a hundredth of --since; less is closer to live]"
         ),
     ] = None,
     warmup: Annotated[str, typer.Option(help="History before the window, for baselines.")] = "1h",

@@ -35,7 +35,7 @@ from chctl.views import read_view
 #: Event time fed to a rule at once.
 BLOCK = timedelta(hours=1)
 #: The least and the most of it where the rule compares with a dictionary that moves with the stream.
-MOVING_BLOCK = timedelta(seconds=10), timedelta(minutes=5)
+MOVING_BLOCK = timedelta(seconds=10), timedelta(minutes=15)
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ def test_the_wall_clock_becomes_the_clock_of_the_block() -> None:
 
 def test_a_block_is_a_hundredth_of_the_window_where_what_is_usual_moves() -> None:
     given = [timedelta(minutes=5), timedelta(hours=1), timedelta(days=1)]
-    assert [moving_block(window).total_seconds() for window in given] == [10, 36, 300]
+    assert [moving_block(window).total_seconds() for window in given] == [10, 36, 864]
 
 
 def test_a_duration_that_is_none_says_how_to_write_one() -> None:
