@@ -125,7 +125,7 @@ CREATE TABLE IF NOT EXISTS market_trades_landing
     event_time DateTime64(3, 'UTC') COMMENT 'Venue time of the trade.',
     receive_time DateTime64(6, 'UTC') COMMENT 'Receiver\'s clock when the trade arrived.',
     price Float64 COMMENT 'Price of the trade. [quote currency]',
-    quantity Float64 COMMENT 'Quantity traded. [base currency]',
+    quantity Float64 COMMENT 'Quantity traded. [base currency; contracts where the venue counts those]',
     side String COMMENT 'Side of the taker.',
     taker Bool COMMENT 'True where the row tells the taker\'s view.',
     order_id UInt64 COMMENT 'Order of the taker where the venue tells it, else 0 or absent.',

@@ -136,7 +136,11 @@ class UsdM(Spot):
 
 
 class CoinM(UsdM):
-    """COIN-M futures. Symbols as in `BTCUSD_PERP`."""
+    """COIN-M futures. Symbols as in `BTCUSD_PERP`.
+
+    Sizes are whole contracts of a fixed value in USD (100 of BTC, 10 of the others), not amounts of the base currency:
+    depth and quantity compare within a symbol, never with another venue's.
+    """
 
     name = "binance_coinm"
     websocket = "wss://dstream.binance.com"

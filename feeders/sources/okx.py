@@ -116,7 +116,7 @@ class OkxDecoder:
 
 
 class Okx:
-    """Spot, swaps, futures. Symbols as in `BTC-USDT`, `BTC-USD-SWAP`."""
+    """Spot, swaps, futures. Symbols as in `BTC-USDT`, `BTC-USD-SWAP`; sizes of the latter two are contracts."""
 
     name = "okx"
     websocket = "wss://ws.okx.com:8443/ws/v5/public"

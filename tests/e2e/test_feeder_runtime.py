@@ -18,10 +18,12 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from chctl.node import broker
 from chctl.settings import PROJECT_DIR, Settings
-from feeders.runtime import Publisher, PublishError, Reader
+from feeders.runtime import Publisher, PublishError, Reader, Supervisor
 from tests.ports import free_port
 
 
@@ -114,6 +116,7 @@ def test_a_broker_that_is_away_stops_the_reading_and_loses_nothing(kafka, topic)
         still = fed
         await asyncio.sleep(0.5)
         assert fed == still
+        assert REGISTRY.get_sample_value("chctl_feeder_blocked") == 1
         assert publisher.buffered < 220_000
         os.kill(kafka.pid, signal.SIGCONT)
         await asyncio.wait_for(task, 30)
@@ -121,10 +124,15 @@ def test_a_broker_that_is_away_stops_the_reading_and_loses_nothing(kafka, topic)
 
     os.kill(kafka.pid, signal.SIGSTOP)
     try:
-        assert 1 < asyncio.run(outage()) < 5_000
+        with capture_logs() as logged:
+            assert 1 < asyncio.run(outage()) < 5_000
     finally:
         os.kill(kafka.pid, signal.SIGCONT)
     assert publisher.close(30) == 0
+    assert REGISTRY.get_sample_value("chctl_feeder_blocked") == 0
+    said = [(line["log_level"], line["event"]) for line in logged if line["event"].startswith("the broker takes")]
+    assert ("error", "the broker takes no rows: reading stops until it does") in said
+    assert said[-1] == ("warning", "the broker takes rows again: reading goes on")
     rows = [row for _, rows in contents(kafka, topic, 5_000) for row in rows]
     assert [int(row.split()[0]) for row in rows[1:]] == list(range(1, 5_000))  # each once, in order
 
@@ -173,6 +181,25 @@ def test_what_was_read_and_not_committed_is_read_again(kafka, topic):
         assert reader.read() == []
     assert [m.value() for m in reader.read(timeout=1.0)] == []
     reader.close()
+
+
+def test_the_watchdog_is_fed_for_progress_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feeder that turns without getting anything done is one that hangs: systemd hears nothing and restarts it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(str(tmp_path / "notify"))
+        channel.settimeout(0.5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "100000")
+        supervisor = Supervisor()
+        supervisor.ready()
+        assert channel.recv(100) == b"READY=1"
+        with pytest.raises(TimeoutError):  # five periods
+            channel.recv(100)
+        supervisor.progress()
+        supervisor.progress()
+        assert channel.recv(100) == b"WATCHDOG=1"
+        with pytest.raises(TimeoutError):  # once in half a period is enough
+            channel.recv(100)
 
 
 def test_sigterm_flushes_the_open_window_and_says_so(kafka, captures, tmp_path: Path):
