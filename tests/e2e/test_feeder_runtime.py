@@ -214,14 +214,25 @@ def test_sigterm_flushes_the_open_window_and_says_so(kafka, captures, tmp_path: 
             "CHCTL_KAFKA_BROKERS": kafka.address,
             "CHCTL_METRICS_PORT": str(port),
             "CHCTL_LOG_FORMAT": "json",
+            "CHCTL_MARKET_VENUE": "kraken",  # an option goes before a setting
+            "CHCTL_MARKET_SYMBOLS": "BTCUSDT",  # a setting says what no option does
             "NOTIFY_SOCKET": str(notify),
             "WATCHDOG_USEC": "400000",
         }
         file = captures / "binance" / "spot_btcusdt_20240808.jsonl.gz"
-        command = [sys.executable, "cli.py", "feed", "market", "--venue", "binance", "--symbols", "BTCUSDT"]
-        process = subprocess.Popen(
-            [*command, "--replay", str(file), "--speed", "20"], cwd=PROJECT_DIR, env=environment, stderr=subprocess.PIPE
-        )
+        command = [
+            sys.executable,
+            "cli.py",
+            "feed",
+            "market",
+            "--venue",
+            "binance",
+            "--replay",
+            str(file),
+            "--speed",
+            "20",
+        ]
+        process = subprocess.Popen(command, cwd=PROJECT_DIR, env=environment, stderr=subprocess.PIPE)
         try:
             said: Counter[str] = Counter()
             while said["WATCHDOG=1"] < 4:
