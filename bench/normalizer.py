@@ -6,8 +6,8 @@ A diff is one level change; in the synthetic feeds each comes in a message of it
 of them a window and symbol. Beside the normalizer, in the same run and on the same messages: the usual way to write
 one (orjson, a dict a side, heapq for the ten best, orjson again), and decoding alone. Figures are of processor time,
 the best of five runs, garbage collection on; snapshots are loaded before the clock runs. The baseline checks no
-sequence, no crossing, keeps floats, and publishes every window. `floor_times_decode` is what decoding and encoding alone
-would take, with nothing between them.
+sequence, no crossing, keeps floats, and publishes every window. `floor_times_decode` is what decoding and encoding
+would take with nothing between them, beside decoding alone.
 
 Goals: at least 1.7 times the baseline at 20 diffs a window and 4 times at 2, within 3 times of decoding alone, 150 k
 diffs/s through the broker in and out, memory flat over an hour of simulated feed.
