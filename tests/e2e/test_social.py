@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
 import os
 import signal
 import socket
@@ -152,7 +153,11 @@ async def _until(done: Callable[[], bool], task: asyncio.Task[Any]) -> None:
         await asyncio.sleep(0.1)
 
 
-def test_a_feeder_that_dies_before_its_commit_loses_and_pays_nothing_twice(
+def _feed_until_killed(settings: Settings) -> None:
+    asyncio.run(run_social(settings, kafka=KAFKA))
+
+
+def test_a_feeder_that_is_killed_before_its_commit_loses_and_pays_nothing_twice(
     social: Settings, sql: Client, tmp_path: Path
 ) -> None:
     posts = [post(f"reddit:b{i}", f"good coin number {i} $ADA") for i in range(60)]
@@ -161,18 +166,15 @@ def test_a_feeder_that_dies_before_its_commit_loses_and_pays_nothing_twice(
         settings = settings_of(social, tmp_path, openai_api_key=SecretStr("k"), openai_base_url=server.url)
         server.judge = lambda p: Fault(delay=60) if any("number 59 " in x["text"] for x in p) else None
 
-        async def die() -> None:  # one of two requests is answered, then the process is gone
-            stop = Stop()
-            task = asyncio.create_task(run_social(settings, stop=stop, kafka=KAFKA))
-            deadline = time.monotonic() + 30
-            while sum(len(t) for t in server.texts) < 60:
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.05)
-            await asyncio.sleep(0.5)
-            task.cancel()
-            await asyncio.wait([task])
-
-        asyncio.run(die())
+        process = multiprocessing.get_context("spawn").Process(target=_feed_until_killed, args=(settings,))
+        process.start()
+        try:  # one of two requests is answered, then the process is gone
+            wait_for(lambda: sum(len(t) for t in server.texts) >= 60, 60)
+            time.sleep(0.5)
+            assert process.is_alive()
+        finally:
+            process.kill()
+            process.join()
         assert rows(sql, "reddit:b") == {}
         asked = len(server.texts)
         server.judge = lambda _: None
