@@ -119,7 +119,7 @@ CREATE TABLE IF NOT EXISTS large_transfers
 ENGINE = Null;
 
 -- withdrawing_transfers: grain: one transfer of the block by an account that withdraws in it.
--- Read by alert_withdrawal_velocity_mv alone.
+-- Read by withdrawal_moves_mv alone.
 CREATE TABLE IF NOT EXISTS withdrawing_transfers
 (
     `event_id` String,

@@ -1,5 +1,5 @@
 -- The block's transfers of accounts that withdraw in it. Grain: one transfer. Fills withdrawing_transfers: most blocks have
--- none, and then alert_withdrawal_velocity_mv is not even planned.
+-- none, and then the views behind it are not even planned.
 CREATE MATERIALIZED VIEW IF NOT EXISTS withdrawing_transfers_mv TO withdrawing_transfers AS
 SELECT
     event_id,
