@@ -654,7 +654,7 @@ def new_rule(
     from chctl import scaffold
     from chctl.settings import settings
 
-    then = "edit both, then `chctl backtest` the rule and `chctl plan`"
+    then = "edit both, then `chctl migrate`, and `chctl backtest ... --set enabled=1` before you switch it on"
     _say_new(lambda: scaffold.new_rule(settings().project_dir, name, source), then)
 
 

@@ -19,9 +19,9 @@ INSERT INTO alert_rules (rule, scope, parameter, value, updated_time, updated_by
     ('liquidity_drop', '*', 'enabled', 1, '2026-01-01 00:00:00', 'chctl', '0 turns the rule off'),
     ('liquidity_drop', '*', 'band_bps', 10, '2026-01-01 00:00:00', 'chctl', 'depth within this many bps of the mid; one of the published bands'),
     ('liquidity_drop', '*', 'drop_share', 0.6, '2026-01-01 00:00:00', 'chctl', 'fires when a side has lost this share of its median depth'),
-    ('liquidity_drop', '*', 'recover_share', 0.5, '2026-01-01 00:00:00', 'chctl', 'resolves when no side misses more than this share'),
     ('liquidity_drop', '*', 'baseline_s', 300, '2026-01-01 00:00:00', 'chctl', 'seconds of history behind the median'),
     ('liquidity_drop', '*', 'min_baseline_s', 30, '2026-01-01 00:00:00', 'chctl', 'seconds with a book before the rule speaks'),
-    ('liquidity_drop', '*', 'persist_s', 3, '2026-01-01 00:00:00', 'chctl', 'bad seconds in a row before it fires'),
-    ('liquidity_drop', '*', 'resolve_s', 3, '2026-01-01 00:00:00', 'chctl', 'good seconds in a row before it resolves'),
+    ('liquidity_drop', '*', 'persist_signals', 3, '2026-01-01 00:00:00', 'chctl', 'bad seconds'),
+    ('liquidity_drop', '*', 'persist_s', 3, '2026-01-01 00:00:00', 'chctl', 'within'),
+    ('liquidity_drop', '*', 'resolve_s', 10, '2026-01-01 00:00:00', 'chctl', 'quiet seconds'),
     ('liquidity_drop', '*', 'max_age_s', 900, '2026-01-01 00:00:00', 'chctl', 'older events raise nothing, so that replays stay quiet');

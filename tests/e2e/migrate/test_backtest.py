@@ -19,6 +19,7 @@ from chctl.backtest import Alert, Backtest, duration, moving_block
 from chctl.backtest.engine import clocked
 from chctl.backtest.show import names, show
 from chctl.migrate import MigrateError, migrate
+from chctl.scaffold import new_rule
 from chctl.settings import PROJECT_DIR, Settings
 
 RULE = "views/alerts/alert_liquidity_drop_mv.sql"
@@ -102,7 +103,7 @@ def test_the_same_rule_finds_what_fired_live_and_what_was_too_old_to(
     assert [a["status"] for a in result["edited"]].count("resolved") == 3
     assert png.read_bytes().startswith(b"\x89PNG")
     assert run(node, "--since", "1h", "--block", "7m")["edited"] == result["edited"]
-    assert run(node, "--since", "1h", "--set", "persist_s=60")["edited"] == []
+    assert run(node, "--since", "1h", "--set", "persist_signals=60")["edited"] == []
     assert client.query(tables).result_rows == before
 
 
@@ -116,6 +117,44 @@ def test_a_rule_that_signals_goes_through_the_lifecycle_of_the_node(node: Settin
     assert [a["status"] for a in result["edited"]].count("resolved") == 3
     assert run(node, "--since", "1h", "--block", "7m", rule=SIGNALS)["edited"] == result["edited"]
     assert run(node, "--since", "1h", "--set", "min_value=60", rule=SIGNALS)["edited"] == []
+
+
+def test_a_new_rule_finds_something_as_soon_as_it_is_switched_on(
+    node: Settings, client: Client, tmp_path: Path
+) -> None:
+    own = tmp_path / "project"
+    for part in ("migrations", "views"):
+        shutil.copytree(node.project_dir / part, own / part)
+    shutil.copytree(PROJECT_DIR / "templates", own / "templates")
+    node = node.model_copy(update={"project_dir": own})
+    view, _ = new_rule(own, "any_second", "liquidity_moments")
+    migrate(node)
+    client.command("SYSTEM RELOAD DICTIONARY alert_thresholds")
+    fill(client, 1)
+
+    rule = str(view.relative_to(own))
+    assert run(node, "--since", "30m", rule=rule)["edited"] == []
+    lasting = run(node, "--since", "30m", "--set", "enabled=1", "--set", "threshold=0", rule=rule)["edited"]
+    assert [(a["status"], a["entity"]) for a in lasting] == [("firing", "test:BTCUSDT")]
+
+
+def test_a_rule_that_writes_alerts_itself_needs_no_lifecycle(node: Settings, client: Client, tmp_path: Path) -> None:
+    own = tmp_path / "project"
+    for part in ("migrations", "views"):
+        shutil.copytree(node.project_dir / part, own / part)
+    node = node.model_copy(update={"project_dir": own})
+    rule = "views/alerts/alert_bare_mv.sql"
+    (own / rule).write_text(
+        "CREATE MATERIALIZED VIEW IF NOT EXISTS alert_bare_mv TO alerts AS"
+        " SELECT 'bare' AS rule, 'firing' AS status, concat(venue, ':', symbol) AS entity,"
+        " toString(second) AS alert_id, second AS started_time, second AS event_time"
+        " FROM liquidity_moments WHERE toSecond(second) = 0;\n"
+    )
+    migrate(node)
+    fill(client, 1)
+    found = run(node, "--since", "30m", rule=rule)
+    assert len(started(found["edited"])) >= 29  # one a minute
+    assert found["edited"] == found["live"]
 
 
 def test_where_a_file_makes_several_rules_a_parameter_names_its_own(node: Settings) -> None:

@@ -39,8 +39,8 @@ def test_views_apply(scaffolded: Project) -> None:
     assert scaffolded.query("SELECT count() FROM quotes_copy") == [(1,)]
 
 
-def test_a_rule_applies_beside_the_tables_of_alerts_and_starts_switched_off(scaffolded: Project) -> None:
-    for number, name in enumerate(("create_alert_rules", "create_alerts", "create_liquidity_moments"), 2):
+def test_a_rule_applies_beside_the_tables_of_signals_and_starts_switched_off(scaffolded: Project) -> None:
+    for number, name in enumerate(("create_alert_rules", "create_alert_signals", "create_liquidity_moments"), 2):
         (source,) = (PROJECT_DIR / "migrations").glob(f"*_{name}.sql")
         scaffolded.write(f"migrations/{number:04d}_{name}.sql", source.read_text())
     for name in ("alert_rules_now", "alert_thresholds"):
