@@ -15,24 +15,21 @@ SELECT
     amount_factor,
     repeats,
     failed_logins,
-    length(in_hour) AS in_hour_count,
-    arrayCount(x -> (x.2 = 'withdrawal'), before_hour) / greatest(1, arrayUniq(arrayMap(x -> toDate(x.1), before_hour))) AS usual_a_day,
-    arraySum(x -> x.4, deposits) AS deposited,
-    arraySum(x -> x.4, withdrawals) AS withdrawn,
+    length(withdrawal_ids) AS in_hour_count,
+    arrayCount((t, w) -> (w AND (t <= hour_since)), times, leaves) / greatest(1, arrayUniq(arrayMap(t -> toDate(t), arrayFilter(t -> (t <= hour_since), times)))) AS usual_a_day,
+    arraySum((v, t, w, a) -> if((NOT w) AND (a = asset) AND (t <= event_time) AND (t > deposit_since), v, 0), amounts, times, leaves, assets) AS deposited,
+    arraySum((v, t, w, a) -> if(w AND (a = asset) AND (t <= event_time) AND (t > deposit_since), v, 0), amounts, times, leaves, assets) AS withdrawn,
     if(length(amounts_before) >= 3, arrayReduce('median', amounts_before), 0) AS usual_amount,
     times_through,
     arrayCount(x -> ((x <= event_time) AND (x > login_since)), failed) AS failures_before,
-    arrayMap(x -> x.5, in_hour) AS withdrawal_ids,
-    arrayMap(x -> x.5, deposits) AS deposit_ids
+    withdrawal_ids,
+    arrayFilter((i, t, w, a) -> ((NOT w) AND (a = asset) AND (t <= event_time) AND (t > deposit_since)), ids, times, leaves, assets) AS deposit_ids
 FROM
 (
     SELECT
         *,
-        arrayFilter(x -> ((x.2 = 'withdrawal') AND (x.1 <= event_time) AND (x.1 > hour_since)), events) AS in_hour,
-        arrayFilter(x -> (x.1 <= hour_since), events) AS before_hour,
-        arrayFilter(x -> ((x.2 = 'deposit') AND (x.3 = asset) AND (x.1 <= event_time) AND (x.1 > deposit_since)), events) AS deposits,
-        arrayFilter(x -> ((x.2 = 'withdrawal') AND (x.3 = asset) AND (x.1 <= event_time) AND (x.1 > deposit_since)), events) AS withdrawals,
-        arrayMap(x -> x.4, arrayFilter(x -> ((x.3 = asset) AND (x.1 <= deposit_since)), events)) AS amounts_before,
-        arrayCount((x, y) -> ((x.2 = 'withdrawal') AND (x.3 = asset) AND (x.4 >= min_amount) AND (x.1 <= event_time) AND (y.2 = 'deposit') AND (y.3 = asset) AND (y.1 > (x.1 - toIntervalSecond(toUInt32(after_deposit_s)))) AND (x.4 >= (deposit_share * y.4)) AND (y.4 >= (deposit_share * x.4))), events, arrayPushFront(arrayPopBack(events), events[1])) AS times_through
+        arrayFilter((i, t, w) -> (w AND (t <= event_time) AND (t > hour_since)), ids, times, leaves) AS withdrawal_ids,
+        arrayFilter((v, t, a) -> ((a = asset) AND (t <= deposit_since)), amounts, times, assets) AS amounts_before,
+        arrayCount((t, w, a, v, t0, w0, a0, v0) -> (w AND (a = asset) AND (v >= min_amount) AND (t <= event_time) AND (NOT w0) AND (a0 = asset) AND (t0 > (t - toIntervalSecond(toUInt32(after_deposit_s)))) AND (v >= (deposit_share * v0)) AND (v0 >= (deposit_share * v))), times, leaves, assets, amounts, arrayPushFront(arrayPopBack(times), times[1]), arrayPushFront(arrayPopBack(leaves), leaves[1]), arrayPushFront(arrayPopBack(assets), assets[1]), arrayPushFront(arrayPopBack(amounts), amounts[1])) AS times_through
     FROM withdrawal_moves
 );

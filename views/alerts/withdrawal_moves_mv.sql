@@ -29,7 +29,7 @@ WITH
     (
         SELECT
             user_id,
-            arraySort(groupUniqArray((event_time, action, asset, amount, event_id))) AS events
+            arraySort(groupUniqArray((event_time, action, asset, amount, event_id))) AS moved
         FROM
         (
             SELECT
@@ -74,8 +74,22 @@ FROM
 (
     SELECT
         candidates.*,
-        events
+        times,
+        leaves,
+        assets,
+        amounts,
+        ids
     FROM candidates
-    INNER JOIN moves USING (user_id)
+    INNER JOIN
+    (
+        SELECT
+            user_id,
+            arrayMap(x -> x.1, moved) AS times,
+            arrayMap(x -> (x.2 = 'withdrawal'), moved) AS leaves,
+            arrayMap(x -> x.3, moved) AS assets,
+            arrayMap(x -> x.4, moved) AS amounts,
+            arrayMap(x -> x.5, moved) AS ids
+        FROM moves
+    ) AS week USING (user_id)
 ) AS known
 LEFT JOIN failures USING (user_id);
