@@ -63,8 +63,8 @@ STREAMS = {
     "posts": (
         "social_processed_landing (event_id, event_time, processed_time, source, symbols, language, text, text_hash,"
         " author_hash, sentiment_score, sentiment_label, confidence, tokens_count, engagement, model, reject_reason)",
-        "concat('post ', toString(n)), at, at, 'x', [concat('C', toString(intDiv(e, 40)))], 'en', 'up', n, toString(e), 0.1,"
-        " 'neutral', 0.9, 5, 3, 'lexicon', ''",
+        "concat('post ', toString(n)), at, at, 'x', [concat('C', toString(intDiv(e, 40)))], 'en', 'up', n, toString(e),"
+        " 0.1, 'neutral', 0.9, 5, 3, 'lexicon', ''",
     ),
 }
 
