@@ -2,30 +2,41 @@
 
 The rows of the Binance recording (as the normalizer makes them) and of the simulated venue go through every view:
 parsing, tables, rollups, rules, and the merges meanwhile. CPU is the engine's own time; a block is what the Kafka
-engine hands on ten times a second, so the cost of a block of one row counts apart. With --write the figures are kept in
-deploy/sizing.yaml, which `chctl sizing` reads.
+engine hands on ten times a second at most, so the cost of a block of one row counts apart. With --write the figures are
+kept in deploy/sizing.yaml, which `chctl sizing` reads. With --live they are compared with a whole node: the rows of a
+simulated market go through its broker at two rates, and its CPU stands beside what `chctl sizing` reckons.
 
-    python bench/sizing.py [--write] [--json]
+    python bench/sizing.py [--write] [--json] [--live]
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import datetime as dt
 import json
 import os
 import platform
 import re
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import yaml
+from confluent_kafka import Producer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from chctl import sizing, topics
+from chctl.contracts import load_all
+from chctl.kafka import client_config
+from chctl.migrate import migrate
+from chctl.node import broker
+from chctl.node.run import NodeProcess, start_process
 from chctl.settings import PROJECT_DIR
 from chctl.simulate.produce import messages
 from chctl.simulate.venue import simulate
@@ -40,6 +51,8 @@ TICK = os.sysconf("SC_CLK_TCK")
 ROWS = 4000
 #: Times that the CPU of a small and of a large block is taken.
 ROUNDS = 10
+#: What a whole node is watched at: rows a second, and for how long.
+LIVE_RATES, LIVE_SECONDS = (5, 40, 400), 20
 #: Rows that feeders pack into one message at most, for the broker's compression.
 PACK = 200
 
@@ -125,6 +138,49 @@ def measure(pipeline: Pipeline, topic: str, lines: list[str]) -> dict[str, Any]:
     }
 
 
+@contextlib.contextmanager
+def whole_node() -> Iterator[NodeProcess]:
+    """A node with its broker, topics and schema, at rest."""
+    with tempfile.TemporaryDirectory() as folder:
+        process = start_process(Path(folder))
+        try:
+            settings = process.settings()
+            topics.apply(settings, topics.read(settings, load_all(PROJECT_DIR / "contracts")))
+            migrate(settings)
+            time.sleep(10)
+            yield process
+        finally:
+            process.stop()
+            broker.stop(Path(folder))
+
+
+def busy(process: NodeProcess, topic: str = "", rows: list[str] | None = None, rate: float = 0) -> float:
+    """Cores that the node is busy with over LIVE_SECONDS, one message a row at `rate` a second."""
+    producer = Producer(client_config(process.settings()) | {"linger.ms": 0})
+    before, began, sent = cpu_seconds(process.pid), time.monotonic(), 0
+    while (passed := time.monotonic() - began) < LIVE_SECONDS:
+        while rows and sent < passed * rate:
+            producer.produce(topic, rows[sent % len(rows)].encode(), str(sent))
+            sent += 1
+        producer.poll(0.005)
+    producer.flush(10)
+    return (cpu_seconds(process.pid) - before) / (time.monotonic() - began)
+
+
+def live(lines: dict[str, list[str]], figures: sizing.Figures) -> Iterator[dict[str, Any]]:
+    """The node's CPU at each rate beside what sizing reckons for it, without the factor for peaks."""
+    contracts = {contract.topic: contract for contract in load_all(PROJECT_DIR / "contracts")}
+    with whole_node() as process:
+        yield {"topic": "nothing", "rows_per_s": 0, "cores": round(busy(process), 3), "reckoned": figures.idle_cores}
+        for topic in figures.topics:
+            for rate in LIVE_RATES:
+                cores = round(busy(process, topic, lines[topic], rate), 3)
+                (stream,) = sizing.size(figures, contracts, {topic: rate}, 30).streams
+                reckoned = round(figures.idle_cores + stream.cores, 3)
+                ratio = round(reckoned / cores, 2)
+                yield {"topic": topic, "rows_per_s": rate, "cores": cores, "reckoned": reckoned, "ratio": ratio}
+
+
 def machine() -> str:
     """The class of this machine, in words."""
     model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
@@ -136,16 +192,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--live", action="store_true", help="compare the kept figures with a whole node")
     options = parser.parse_args()
     lines = given()
+    if options.live:
+        for line in live(lines, sizing.load(PROJECT_DIR / "deploy" / "sizing.yaml")):
+            print(json.dumps(line), flush=True)
+        return
+    with whole_node() as process:
+        idle = round(busy(process), 3)
     pipeline = Pipeline()
     pipeline.engine.query("SYSTEM STOP VIEWS")  # refreshed views cost CPU by the clock, not by the row
-    topics = {}
+    costs = {}
     for topic in ("market_l2", "market_trades", "user_actions"):
-        topics[topic] = measure(pipeline, topic, lines[topic])
-        print(topic, json.dumps(topics[topic]), file=sys.stderr, flush=True)
+        costs[topic] = measure(pipeline, topic, lines[topic])
+        print(topic, json.dumps(costs[topic]), file=sys.stderr, flush=True)
     pipeline.close()
-    figures = {"measured": dt.datetime.now(dt.UTC).date().isoformat(), "machine": machine(), "topics": topics}
+    figures = {"measured": dt.datetime.now(dt.UTC).date().isoformat(), "machine": machine(), "idle_cores": idle}
+    figures["topics"] = costs
     if options.write:
         header = "# What a row costs the node: written by `python bench/sizing.py --write`, read by `chctl sizing`.\n"
         text = yaml.safe_dump(figures, sort_keys=False)

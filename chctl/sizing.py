@@ -23,6 +23,8 @@ GB = 1e9
 DISK_ROOM = 1.5
 #: The busiest minute beside the mean: a crash multiplies every stream (chctl load --profile crash).
 PEAK = 3.0
+#: Between two blocks of a topic (kafka_consumer_reschedule_ms in templates/ingest).
+RESCHEDULE_S = 0.01
 #: Of all cores, what ingest may take at its peak; the rest is for queries, merges of large parts, broker and feeders.
 INGEST_SHARE = 0.5
 #: The specification's one node: from, to.
@@ -51,6 +53,7 @@ class Figures(msgspec.Struct, frozen=True):
 
     measured: str
     machine: str
+    idle_cores: float  # busy while nothing comes: refreshed views, dictionaries, polls
     topics: dict[str, Topic]
 
 
@@ -100,7 +103,8 @@ def size(figures: Figures, contracts: dict[str, Contract], rates: dict[str, floa
     streams = [_stream(figures.topics[topic], contracts[topic], rate, days) for topic, rate in rates.items()]
     stored = sum(stream.disk_gb for stream in streams)
     disk = stored * DISK_ROOM + sum(stream.broker_gb for stream in streams)
-    busy = sum(_cores(figures.topics[s.topic], contracts[s.topic], s.rows_per_sec * PEAK) for s in streams)
+    peaks = (_cores(figures.topics[s.topic], contracts[s.topic], s.rows_per_sec * PEAK) for s in streams)
+    busy = figures.idle_cores + sum(peaks)
     cores = busy / INGEST_SHARE
     mbit = sum(stream.mbit for stream in streams) * PEAK
     # Rule of thumb: 24 GiB for queries, views, broker and feeders, and half of a day's bytes, which dashboards read.
@@ -134,10 +138,16 @@ def _stream(cost: Topic, contract: Contract, rate: float, days: int) -> Stream:
 
 
 def _cores(cost: Topic, contract: Contract, rate: float) -> float:
-    """Cores busy with these rows a second: each row, and each block that holds some; an empty interval makes none."""
+    """Cores busy with these rows a second: each row, and each block that holds some; an empty interval makes none.
+
+    The readers of a topic gather rows for an interval, then the node works on their block, and only then they go on
+    (RESCHEDULE_S later): blocks grow in place of coming faster, and a topic is never busier than its readers' cores.
+    """
     reader = contract.consumers.clickhouse or ClickHouseConsumer()
-    blocks = min(rate, reader.num_consumers * 1000 / reader.flush_interval_ms)
-    return rate * cost.cpu_us_per_row / 1e6 + blocks * cost.cpu_ms_per_block / 1e3
+    row, block = cost.cpu_us_per_row / 1e6, cost.cpu_ms_per_block / 1e3
+    left = max(1 - rate * row / reader.num_consumers, 0)  # of a second, beside the rows themselves
+    blocks = min(rate, left / (reader.flush_interval_ms / 1e3 + block + RESCHEDULE_S))
+    return rate * row + blocks * block
 
 
 def _step(value: float, steps: tuple[int, ...]) -> int:

@@ -23,7 +23,9 @@ COST = sizing.Topic(
     cpu_us_per_row=10.0,
     cpu_ms_per_block=10.0,
 )
-FIGURES = sizing.Figures("2026-11-25", "a test", dict.fromkeys(("market_l2", "market_trades", "user_actions"), COST))
+FIGURES = sizing.Figures(
+    "2026-11-25", "a test", 0.2, dict.fromkeys(("market_l2", "market_trades", "user_actions"), COST)
+)
 
 
 def test_disk_cpu_and_network_follow_from_the_figures() -> None:
@@ -32,10 +34,26 @@ def test_disk_cpu_and_network_follow_from_the_figures() -> None:
     assert stream.disk_gb == pytest.approx(1000 * 86_400 * 30 * 100 / 1e9, rel=1e-3)
     consumers = CONTRACTS["user_actions"].consumers.clickhouse
     assert consumers
-    assert stream.cores == pytest.approx(1000 * 10e-6 + 10 * consumers.num_consumers * 10e-3)
+    # 10 ms of each second are spent on rows; the rest goes round in 100 ms of gathering, 10 of a block, 10 of rest.
+    blocks = (1 - 0.01 / consumers.num_consumers) / 0.120
+    assert stream.cores == pytest.approx(1000 * 10e-6 + blocks * 10e-3, abs=1e-3)
     assert stream.mbit == pytest.approx(1000 * 200 * 8 * 2 / 1e6)
     assert (found.cores, found.disk_gb, found.shards) == (8, 1000, 1)
     assert "chctl tune --cores 8 --ram 32 --disk 1000" in sizing.advice(found)
+
+
+def test_few_rows_are_a_block_each_and_no_reader_is_busier_than_one_core() -> None:
+    def cores(rate: float) -> float:
+        return sizing.size(FIGURES, CONTRACTS, {"user_actions": rate}, 30).streams[0].cores
+
+    assert cores(2) == pytest.approx(2 * (10e-6 + 10e-3), abs=1e-3)
+    consumers = CONTRACTS["user_actions"].consumers.clickhouse
+    assert consumers
+    assert cores(consumers.num_consumers / 10e-6) == pytest.approx(consumers.num_consumers)
+
+
+def test_a_node_to_which_nothing_comes_is_busy_all_the_same() -> None:
+    assert sizing.size(FIGURES, CONTRACTS, {}, 30).busy_cores_at_peak == 0.2
 
 
 def test_what_no_node_of_the_specification_carries_is_said_to_need_shards() -> None:
